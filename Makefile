@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+#
+# libkipc: make, make check, make demo; make help lists the rest. Nothing is written outside of $(O).
+#
+#   O=dir                 where to build (default: out)
+#   CC=gcc|clang          the compiler
+#   SAN=LIST              address,undefined or thread
+#   WERROR=1 V=1          warnings are errors; print the commands
+#   VALGRIND=1            check: run the tests under valgrind
+#   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR= DESTDIR=
+#   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
+#                         e.g. make check LIBDIRS=core TESTDIRS=core O=/tmp/core
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+SHELL := /bin/sh
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := ar
+endif
+O ?= out
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+
+Q := $(if $(filter-out 0,$(V)),,@)
+say = @$(if $(filter-out 0,$(V)),:,printf '  %-8s%s\n' $(1) $(patsubst $(O)/%,%,$@))
+
+# ---- version: the headers and the newest node of the map must agree ----
+
+version_part = $(shell sed -n 's/^.define KIPC_VERSION_$(1)[ \t]*//p' lib/include/kipc/version.h)
+MAJOR := $(call version_part,MAJOR)
+MINOR := $(call version_part,MINOR)
+VERSION := $(MAJOR).$(MINOR).$(call version_part,PATCH)
+NODE := $(shell sed -n 's/^KIPC_\([0-9.]*\) {.*/\1/p' lib/libkipc.map | tail -n 1)
+ifneq ($(NODE),$(MAJOR).$(MINOR))
+$(error lib/libkipc.map ends with KIPC_$(NODE), lib/include/kipc/version.h says $(VERSION))
+endif
+
+# ---- what there is ----
+
+PARTIAL := $(if $(filter undefined,$(origin LIBDIRS)),,1)
+LIBDIRS ?= core queue pipe shm manager names
+TOOLS ?= $(if $(PARTIAL),,$(filter-out common,$(notdir $(patsubst %/,%,$(wildcard tools/*/)))))
+EXAMPLES ?= $(if $(PARTIAL),,$(basename $(notdir $(wildcard Documentation/examples/*.c))))
+TESTDIRS ?= $(filter-out harness crash fuzz,$(notdir $(patsubst %/,%,$(wildcard selftests/*/))))
+
+objs = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)))
+LIB_OBJS := $(call objs,$(LIBDIRS:%=lib/%/*.c))
+HARNESS_OBJS := $(call objs,selftests/harness/*.c)
+TEST_SRCS := $(wildcard $(TESTDIRS:%=selftests/%/*.c))
+TEST_OBJS := $(TEST_SRCS:%.c=$(O)/obj/%.o)
+TEST_PROGS := $(TEST_SRCS:%.c=$(O)/%)
+TEST_SCRIPTS := $(wildcard $(TESTDIRS:%=selftests/%/*.sh))
+TOOL_PROGS := $(TOOLS:%=$(O)/%)
+tool_objs = $(call objs,tools/$(1)/*.c tools/common/*.c)
+EXAMPLE_PROGS := $(EXAMPLES:%=$(O)/examples/%)
+
+SONAME := libkipc.so.$(MAJOR)
+SHARED := $(O)/libkipc.so.$(VERSION)
+LINKS := $(O)/$(SONAME) $(O)/libkipc.so
+STATIC := $(O)/libkipc.a
+
+include build/flags.mk build/install.mk
+
+# ---- the goals ----
+
+.PHONY: all lib tools examples tests check demo deps clean help FORCE deps-there
+.PHONY: headers-check symbols-check format-check
+
+all: lib tools examples
+lib: $(SHARED) $(LINKS) $(STATIC) $(O)/libkipc.pc
+tools: $(TOOL_PROGS)
+examples: $(EXAMPLE_PROGS)
+tests: $(TEST_PROGS)
+
+# What the tests are told. They may run make themselves: not with our jobs and variables.
+TEST_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u O KIPC_BUILD="$(abspath $(O))" \
+	SRCDIR="$(CURDIR)" KIPC_CC="$(CC)" KIPC_SAN="$(SAN)" KIPC_PARTIAL="$(PARTIAL)" \
+	KIPC_VALGRIND="$(filter-out 0,$(VALGRIND))"
+
+# With a part of the library (LIBDIRS=) the shared one may not link; the tests use the archive.
+check: $(if $(PARTIAL),tools examples,all) tests
+	$(Q)$(TEST_ENV) selftests/run_kselftest.sh $(if $(filter-out 0,$(V)),-v) \
+		$(TEST_PROGS) $(TEST_SCRIPTS)
+
+demo: lib examples
+	$(Q)KIPC_BUILD="$(abspath $(O))" Documentation/examples/demo.sh $(DEMO_ARGS)
+
+headers-check: | deps-there
+	$(Q)$(TEST_ENV) selftests/build/headers.sh
+symbols-check: $(SHARED)
+	$(Q)$(TEST_ENV) selftests/build/symbols.sh
+
+format-check:
+	$(Q)clang-format --dry-run -Werror \
+		$(wildcard lib/*/*.[ch] lib/include/kipc/*.h uapi/kipc/*.h tools/*/*.[ch]) \
+		$(wildcard selftests/*/*.[ch] Documentation/examples/*.c)
+
+deps:
+	$(Q)build/deps.sh install test
+
+clean:
+	$(Q)rm -rf $(O)
+
+help:
+	@echo 'all lib tools examples tests       build'
+	@echo 'check demo                         build and run; install what is missing'
+	@echo 'headers-check symbols-check        parts of check; format-check'
+	@echo 'install uninstall install-headers'
+	@echo 'deps clean'
+	@sed -n 's/^#   //p' Makefile
+
+# Before anything is compiled. check and demo install what is missing, the others name it.
+DEPS_VERB := $(if $(filter check demo,$(MAKECMDGOALS)),install,verify)
+DEPS_SCOPE := $(if $(filter check headers-check,$(MAKECMDGOALS)),test,build)
+deps-there:
+	@build/deps.sh $(DEPS_VERB) $(DEPS_SCOPE)
+
+# ---- compile ----
+
+$(O)/obj/%.o: %.c $(O)/.flags | deps-there
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KIPC_CPPFLAGS) $(KIPC_CFLAGS) -MMD -MP -c $< -o $@
+
+# A file that changes only when its content does: what depends on it is built again then.
+define update
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+
+$(O)/.flags: FORCE
+	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
+$(O)/.objects: FORCE
+	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))
+
+# ---- link ----
+
+$(SHARED): $(LIB_OBJS) lib/libkipc.map $(O)/.flags $(O)/.objects
+	$(call say,LD)
+	$(Q)$(CC) $(KIPC_CFLAGS) $(KIPC_LDFLAGS) -shared -Wl,-soname,$(SONAME) \
+		$(if $(SAN)$(PARTIAL),,-Wl,-z,defs) -Wl,--version-script,lib/libkipc.map -o $@ $(LIB_OBJS) $(URING_LIBS)
+
+$(LINKS): $(SHARED)
+	$(Q)ln -sf $(<F) $@
+
+$(STATIC): $(LIB_OBJS) $(O)/.objects
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJS)
+
+$(O)/libkipc.pc: FORCE
+	@mkdir -p $(@D)
+	@$(sed_pc) | cmp -s - $@ || $(sed_pc) >$@
+
+# Tests are linked with the archive, to reach hidden functions; tools and examples see what users see.
+$(TEST_PROGS): $(O)/%: $(O)/obj/%.o $(HARNESS_OBJS) $(STATIC) $(O)/.objects
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KIPC_CFLAGS) $(KIPC_LDFLAGS) -o $@ $< $(HARNESS_OBJS) $(STATIC) $(URING_LIBS) -lm
+
+RPATH = -Wl,-rpath,'$(1)' -L$(O) -lkipc
+
+$(EXAMPLE_PROGS): $(O)/examples/%: $(O)/obj/Documentation/examples/%.o $(SHARED) $(LINKS)
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KIPC_CFLAGS) $(KIPC_LDFLAGS) -o $@ $< $(call RPATH,$$ORIGIN/..)
+
+define tool_rule
+$(O)/$(1): $(call tool_objs,$(1)) $(SHARED) $(LINKS) $(O)/.objects
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(KIPC_CFLAGS) $$(KIPC_LDFLAGS) -o $$@ $(call tool_objs,$(1)) \
+		$$(call RPATH,$$$$ORIGIN:$$$$ORIGIN/../lib) $$(TOOL_LIBS_$(1)) -lm
+endef
+$(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
+
+.SECONDARY:
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(HARNESS_OBJS) $(TEST_OBJS))
+-include $(patsubst %.o,%.d,$(call objs,tools/*/*.c Documentation/examples/*.c))

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# What libkipc needs from Debian, and what each package is for: the only list there is.
+#
+#   build/deps.sh verify  [build|test]	say what is missing; exit 1 when anything is
+#   build/deps.sh install [build|test]	install what is missing (root), else do as verify does
+#
+# "build" is what `make` and `make demo` need, "test" (the default) is that and what `make check`
+# needs. A package counts as there when what we use of it is there, wherever it came from. When
+# nothing is missing this takes a few milliseconds and prints nothing.
+
+set -eu
+
+# scope, package, then one probe or more: cmd:PROGRAM, file:PATH (may be a glob), pc:MODULE:VERSION
+packages()
+{
+	cat <<-'END'
+	build build-essential cmd:gcc cmd:g++ cmd:ar cmd:nm file:/usr/include/stdio.h
+	build pkg-config cmd:pkg-config
+	build liburing-dev pc:liburing:2.3
+	build libsmartcols-dev pc:smartcols:2.30
+	test clang cmd:clang cmd:clang++
+	test libclang-rt-dev file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.tsan*
+	test valgrind cmd:valgrind
+	test strace cmd:strace
+	test python3 cmd:python3
+	test procps cmd:ps
+	END
+}
+
+probe()
+{
+	arg=${1#*:}
+	case $1 in
+	cmd:*)	command -v "$arg" >/dev/null 2>&1 ;;
+	file:*)	for path in $arg; do [ -e "$path" ] && return 0; done; return 1 ;;
+	pc:*)	command -v pkg-config >/dev/null 2>&1 &&
+		pkg-config --atleast-version="${arg#*:}" "${arg%:*}" ;;
+	esac
+}
+
+missing()
+{
+	packages | while read -r scope package probes; do
+		[ "$scope" = test ] && [ "$1" = build ] && continue
+		for p in $probes; do
+			probe "$p" || { printf '%s ' "$package"; break; }
+		done
+	done
+}
+
+refuse()
+{
+	echo "libkipc: missing Debian packages: $1" >&2
+	echo "libkipc: as root, run: make deps   (or: apt-get install --no-install-recommends $1)" >&2
+	exit 1
+}
+
+apt_install()
+{
+	# shellcheck disable=SC2086 # a list of packages
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $1 </dev/null
+}
+
+verb=${1:-verify}
+scope=${2:-test}
+case $verb-$scope in
+verify-build|verify-test|install-build|install-test) ;;
+*)	echo "usage: $0 verify|install [build|test]" >&2; exit 2 ;;
+esac
+
+want=$(missing "$scope")
+want=${want% }
+[ -n "$want" ] || exit 0
+[ "$verb" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || refuse "$want"
+
+echo "libkipc: installing: $want" >&2
+lists=$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)
+[ -n "$lists" ] || apt-get update >&2
+apt_install "$want" >&2 || { apt-get update >&2 && apt_install "$want" >&2; }
+
+want=$(missing "$scope")
+[ -z "$want" ] || refuse "${want% }"

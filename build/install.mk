@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+#
+# install, uninstall. Public headers go to include/kipc, the ABI's to include/uapi/kipc.
+
+.PHONY: install install-headers uninstall
+
+PUBLIC_HEADERS := $(wildcard lib/include/kipc/*.h)
+UAPI_HEADERS := $(wildcard uapi/kipc/*.h)
+MAN_PAGES := $(wildcard $(foreach s,1 3 7 8,Documentation/man/*.$(s)))
+man_section = $(patsubst .%,%,$(suffix $(1)))
+
+sed_pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' lib/libkipc.pc.in
+
+install-headers:
+	$(Q)install -d '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
+	$(Q)$(if $(PUBLIC_HEADERS),install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/kipc/')
+	$(Q)$(if $(UAPI_HEADERS),install -m 644 $(UAPI_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc/')
+
+install: all install-headers
+	$(Q)install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(BINDIR)'
+	$(Q)install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/'
+	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libkipc.so'
+	$(Q)install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/'
+	$(Q)install -m 644 $(O)/libkipc.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/'
+	$(Q)$(if $(TOOL_PROGS),install -m 755 $(TOOL_PROGS) '$(DESTDIR)$(BINDIR)/')
+	$(Q)set -e; for page in $(MAN_PAGES); do \
+		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
+	$(Q)if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+uninstall:
+	$(Q)cd '$(DESTDIR)$(LIBDIR)' && \
+		rm -f libkipc.so libkipc.so.$(MAJOR) libkipc.so.$(VERSION) libkipc.a pkgconfig/libkipc.pc
+	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
+	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/uapi' 2>/dev/null || :
+	$(Q)rm -f $(TOOLS:%='$(DESTDIR)$(BINDIR)/%')
+	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')

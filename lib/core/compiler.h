@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Small words for the compiler that every file uses. */
+#ifndef KIPC_CORE_COMPILER_H
+#define KIPC_CORE_COMPILER_H
+
+#include <stddef.h>
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#ifndef __cold
+#define __cold		__attribute__((cold, noinline))
+#endif
+#ifndef __maybe_unused
+#define __maybe_unused	__attribute__((unused))
+#endif
+#ifndef __always_inline
+#define __always_inline	inline __attribute__((always_inline))
+#endif
+
+/* For racing reads that are checked afterwards (sequence locks): ThreadSanitizer can't know. */
+#if defined(__SANITIZE_THREAD__)
+#define __racy __attribute__((no_sanitize("thread"), noinline))
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __racy __attribute__((no_sanitize("thread"), noinline))
+#endif
+#endif
+#ifndef __racy
+#define __racy
+#endif
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define min_of(a, b)	((a) < (b) ? (a) : (b))
+#define max_of(a, b)	((a) > (b) ? (a) : (b))
+/* a: a power of two */
+#define align_up(x, a)	(((x) + ((a) - 1)) & ~((__typeof__(x))(a) - 1))
+
+#endif

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* The slow paths of doorbells: see doorbell.h for the protocol and its deaths. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/doorbell.h"
+#include "core/sys.h"
+
+int __kipc_bell_eventfd(void)
+{
+	return (int)SYS(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+int __kipc_bell_check_fd(int fd)
+{
+	char path[32], link[32];
+	long n;
+
+	/* anything else could block us in read(2), or be a terminal or a disk */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = SYS(readlink(path, link, sizeof(link) - 1));
+	if (n < 0)
+		return (int)n;
+	link[n] = '\0';
+	if (strcmp(link, "anon_inode:[eventfd]"))
+		return -EPROTO;
+	n = SYS(fcntl(fd, F_GETFL));
+	if (n >= 0)
+		n = SYS(fcntl(fd, F_SETFL, (int)n | O_NONBLOCK));
+	return n < 0 ? (int)n : 0;
+}
+
+static void write_eventfd(struct kipc_bell *bell)
+{
+	uint64_t one = 1;
+
+	if (bell->fd < 0)
+		return;		/* only the count of sleepers is used */
+	/* -EAGAIN: the counter is full, so it is readable.  There is nothing else to go wrong. */
+	SYS(write(bell->fd, &one, sizeof(one)));
+	stat_inc(&bell->line->rings);
+}
+
+void __kipc_bell_ring_slow(struct kipc_bell *bell)
+{
+	uint64_t w = load_acquire(&bell->line->word);
+	uint64_t seen = w;
+
+	if (!(w & (KIPC_BELL_SLEEPERS | KIPC_BELL_WATCHED)))
+		return;
+	if ((w & (KIPC_BELL_SIGNALLED | KIPC_BELL_DRAINER)) == KIPC_BELL_SIGNALLED)
+		return;
+	write_eventfd(bell);
+	/* Signalled only if nobody may have drained since we looked; others may have announced. */
+	while ((w & ~(KIPC_BELL_SEQ - 1)) == (seen & ~(KIPC_BELL_SEQ - 1)) &&
+	       !(w & (KIPC_BELL_DRAINER | KIPC_BELL_SIGNALLED)))
+		if (try_cmpxchg(&bell->line->word, &w, w | KIPC_BELL_SIGNALLED))
+			break;
+}
+
+void __kipc_bell_kick(struct kipc_bell *bell)
+{
+	if (load_acquire(&bell->line->word) & (KIPC_BELL_SLEEPERS | KIPC_BELL_WATCHED))
+		write_eventfd(bell);
+}
+
+void __kipc_bell_announce(struct kipc_segment *seg, struct kipc_bell *bell)
+{
+	struct kipc_peer *p = __kipc_peer(seg, seg->slot);
+
+	/* the word first: the record must never claim more than the word has */
+	fetch_add(&bell->line->word, KIPC_BELL_SLEEPER);
+	fetch_add(&p->sleeping[bell->index], 1);
+}
+
+/* Takes n sleepers out of the word, or as many as are there. */
+static void subtract(struct kipc_bell *bell, uint64_t n)
+{
+	uint64_t w = load_relaxed(&bell->line->word), sleepers;
+
+	do
+		sleepers = w & KIPC_BELL_SLEEPERS;
+	while (n && !try_cmpxchg(&bell->line->word, &w, w - min_of(n, sleepers)));
+}
+
+void __kipc_bell_retract(struct kipc_segment *seg, struct kipc_bell *bell)
+{
+	struct kipc_peer *p = __kipc_peer(seg, seg->slot);
+
+	fetch_sub(&p->sleeping[bell->index], 1);
+	subtract(bell, 1);
+}
+
+bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool force)
+{
+	uint64_t mine = (uint64_t)seg->slot << KIPC_BELL_DRAINER_SHIFT;
+	uint64_t w = load_acquire(&bell->line->word), count;
+
+	do {
+		if (!force && !(w & KIPC_BELL_SIGNALLED))
+			return true;
+		if (w & KIPC_BELL_DRAINER)
+			return false;
+	} while (!try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_SIGNALLED) | mine));
+
+	SYS(read(bell->fd, &count, sizeof(count)));	/* -EAGAIN: it was not readable */
+
+	w = load_relaxed(&bell->line->word);
+	while ((w & KIPC_BELL_DRAINER) == mine)
+		if (try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_DRAINER) + KIPC_BELL_SEQ))
+			break;
+	return true;
+}
+
+void __kipc_bell_watch(struct kipc_bell *bell)
+{
+	fetch_or(&bell->line->word, KIPC_BELL_WATCHED);
+}
+
+void __kipc_bell_repair(struct kipc_segment *seg, struct kipc_bell *bell, uint32_t slot)
+{
+	struct kipc_peer *p = __kipc_peer(seg, slot);
+	uint64_t theirs = (uint64_t)slot << KIPC_BELL_DRAINER_SHIFT;
+	uint64_t w = load_acquire(&bell->line->word);
+
+	/* the record first: if we die in between, the word is too high, never too low */
+	subtract(bell, xchg(&p->sleeping[bell->index], 0));
+
+	while ((w & KIPC_BELL_DRAINER) == theirs) {
+		if (!try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_DRAINER) + KIPC_BELL_SEQ))
+			continue;
+		__kipc_bell_kick(bell);	/* it may have eaten a wake-up */
+		break;
+	}
+}

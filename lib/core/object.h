@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every handle begins with, so that any object can be handed over (kipc_send(), kipc_recv()),
+ * closed and asked for its kind without knowing which one it is.
+ *
+ * Each kind defines one `const struct kipc_object_ops __kipc_<kind>_object`; lib/names/ knows them
+ * all, the kinds don't know each other.
+ */
+#ifndef KIPC_CORE_OBJECT_H
+#define KIPC_CORE_OBJECT_H
+
+#include <stdint.h>
+
+#include "core/segment.h"
+
+#define KIPC_OBJECT_FDS_MAX	8
+#define KIPC_OBJECT_ARGS	4
+
+struct kipc_object;
+
+/* What goes over the socket beside the header: descriptors in the kind's own order, and words. */
+struct kipc_transfer {
+	uint32_t nfds;
+	int fds[KIPC_OBJECT_FDS_MAX];	/* export: still the object's; import: owned by the importer */
+	uint64_t args[KIPC_OBJECT_ARGS];
+};
+
+struct kipc_object_ops {
+	uint16_t kind;			/* enum kipc_seg_kind */
+	uint32_t nfds;			/* exactly so many descriptors */
+	int (*export)(struct kipc_object *obj, struct kipc_transfer *t);
+	/*
+	 * Makes a handle from what came; checks everything.  On success the descriptors are the
+	 * handle's (those it doesn't need closed), on failure still the caller's.
+	 */
+	int (*import)(struct kipc_transfer *t, struct kipc_object **out);
+	void (*close)(struct kipc_object *obj);
+};
+
+struct kipc_object {
+	const struct kipc_object_ops *ops;
+	struct kipc_segment seg;
+};
+
+extern const struct kipc_object_ops __kipc_queue_object;
+extern const struct kipc_object_ops __kipc_pipe_object;
+extern const struct kipc_object_ops __kipc_shm_object;
+extern const struct kipc_object_ops __kipc_array_object;
+extern const struct kipc_object_ops __kipc_manager_object;
+
+#endif

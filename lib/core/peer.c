@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Slots, liveness and repair: see peer.h for the states and the argument.
+ *
+ * The idea of proving life by a lock that the kernel drops is the lock file's; open file description
+ * locks (fcntl(2), since Linux 3.15) make it hold per handle instead of per process, and across PID
+ * namespaces.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "core/doorbell.h"
+#include "core/peer.h"
+#include "core/sys.h"
+#include "core/time.h"
+
+/* Dead slots met while one is being repaired (by a repair that needs a lock): so deep at most. */
+#define REPAIR_DEPTH_MAX	4
+
+static int byte_lock(int fd, uint32_t slot, short type, int cmd, struct flock *fl)
+{
+	*fl = (struct flock){
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = KIPC_PEER_LOCK_BASE + slot,
+		.l_len = 1,
+	};
+	return (int)SYS_RETRY(fcntl(fd, cmd, fl));
+}
+
+/* 0: we hold the byte now.  -EBUSY: another description does. */
+static int byte_try(int fd, uint32_t slot)
+{
+	struct flock fl;
+	int r = byte_lock(fd, slot, F_WRLCK, F_OFD_SETLK, &fl);
+
+	return r == -EAGAIN || r == -EACCES ? -EBUSY : r;
+}
+
+static void byte_drop(int fd, uint32_t slot)
+{
+	struct flock fl;
+
+	byte_lock(fd, slot, F_UNLCK, F_OFD_SETLK, &fl);
+}
+
+bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
+{
+	struct flock fl;
+
+	if (slot == 0 || slot > seg->npeers)
+		return false;
+	if (slot == seg->slot)
+		return true;
+	/* if the kernel can't tell, life is the safe answer: nothing is taken from the living */
+	return byte_lock(seg->lock_fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
+}
+
+/* Field 22 of /proc/self/stat, in clock ticks; 0 if it can't be read.  For display only. */
+static uint64_t start_time(void)
+{
+	char buf[1024], *p;
+	uint64_t ticks = 0;
+	long n;
+	int fd;
+
+	fd = (int)SYS_RETRY(open("/proc/self/stat", O_RDONLY | O_CLOEXEC));
+	if (fd < 0)
+		return 0;
+	n = SYS_RETRY(read(fd, buf, sizeof(buf) - 1));
+	SYS(close(fd));
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	p = strrchr(buf, ')');	/* the command may hold anything, even spaces */
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		sscanf(p, " %lu", &ticks);
+	return ticks;
+}
+
+static void describe(struct kipc_peer *p)
+{
+	static uint64_t cached_epoch, cached_start;
+	uint64_t epoch = load_relaxed(__kipc_fork_epoch);
+
+	if (load_acquire(&cached_epoch) != epoch) {
+		store_relaxed(&cached_start, start_time());
+		store_release(&cached_epoch, epoch);	/* pairs with: the load above */
+	}
+	p->generation++;
+	p->pid = (uint32_t)getpid();
+	p->uid = (uint32_t)geteuid();
+	p->start_time = load_relaxed(&cached_start);
+	p->role = 0;
+	memset(p->sleeping, 0, sizeof(p->sleeping));
+	prctl(PR_GET_NAME, p->comm);
+}
+
+/* Takes one of the slots that are free now; 0 or -EUSERS, or what fcntl(2) says. */
+static int take_slot(struct kipc_segment *seg)
+{
+	for (uint32_t slot = 1; slot <= seg->npeers; slot++) {
+		struct kipc_peer *p = __kipc_peer(seg, slot);
+		uint32_t high;
+		int r;
+
+		if (load_acquire(&p->state) != KIPC_PEER_FREE)
+			continue;
+		r = byte_try(seg->lock_fd, slot);
+		if (r == -EBUSY)
+			continue;
+		if (r)
+			return r;
+		/* taken, used and orphaned since we looked: it needs a repair first */
+		if (load_acquire(&p->state) != KIPC_PEER_FREE) {
+			byte_drop(seg->lock_fd, slot);
+			continue;
+		}
+		describe(p);
+		high = load_relaxed(&seg->hdr->peer_high);
+		while (slot > high && !try_cmpxchg(&seg->hdr->peer_high, &high, slot))
+			;
+		store_release(&p->state, KIPC_PEER_LIVE);	/* pairs with: __kipc_peer_sweep() */
+		seg->slot = slot;
+		return 0;
+	}
+	return -EUSERS;
+}
+
+int __kipc_peer_attach(struct kipc_segment *seg)
+{
+	char path[32];
+	int r;
+
+	/* a description of our own: fork and dup share one, and so its locks */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
+	seg->lock_fd = (int)SYS_RETRY(open(path, O_RDWR | O_CLOEXEC));
+	if (seg->lock_fd < 0)
+		return seg->lock_fd;
+	r = take_slot(seg);
+	if (r == -EUSERS && __kipc_peer_sweep(seg, 0) > 0)
+		r = take_slot(seg);
+	if (r) {
+		SYS(close(seg->lock_fd));
+		seg->lock_fd = -1;
+		return r;
+	}
+	__kipc_fork_register(seg);
+	/* pairs with: __kipc_peer_enter() */
+	store_release(&seg->epoch, load_relaxed(__kipc_fork_epoch));
+	return 0;
+}
+
+void __kipc_peer_detach(struct kipc_segment *seg)
+{
+	__kipc_fork_unregister(seg);
+	/* in a fork child that never used it, the slot is the parent's */
+	if (seg->slot && load_relaxed(__kipc_fork_epoch) == load_relaxed(&seg->epoch)) {
+		uint32_t slot = seg->slot;
+		int r = seg->ops->repair ? seg->ops->repair(seg, slot) : 0;
+
+		for (uint32_t i = 0; i < seg->nbells; i++)
+			__kipc_bell_repair(seg, &seg->bells[i], slot);
+		/* what could not be given back stays claimed; a peer repairs it as after a death */
+		if (r >= 0)
+			store_release(&__kipc_peer(seg, slot)->state, KIPC_PEER_FREE);
+		if (r > 0)
+			for (uint32_t i = 0; i < seg->nbells; i++)
+				__kipc_bell_kick(&seg->bells[i]);
+		seg->slot = 0;
+	}
+	if (seg->lock_fd >= 0)
+		SYS(close(seg->lock_fd));
+	seg->lock_fd = -1;
+	store_relaxed(&seg->epoch, 0);
+}
+
+__cold int __kipc_peer_enter_slow(struct kipc_segment *seg)
+{
+	int r = 0;
+
+	if (load_relaxed(__kipc_fork_epoch) == 0)
+		__kipc_fork_child();	/* a clone(2) without handlers */
+	pthread_mutex_lock(&seg->peer_mutex);
+	if (load_relaxed(&seg->epoch) != load_relaxed(__kipc_fork_epoch)) {
+		r = __kipc_peer_attach(seg);
+		if (!r && seg->ops->reattached)
+			r = seg->ops->reattached(seg);
+	}
+	pthread_mutex_unlock(&seg->peer_mutex);
+	return r;
+}
+
+/* The byte is ours: repair, free the slot. */
+static int repair_slot(struct kipc_segment *seg, uint32_t slot, struct kipc_peer *p)
+{
+	int claims;
+
+	claims = seg->ops->repair ? seg->ops->repair(seg, slot) : 0;
+	if (claims < 0)
+		return claims;
+	for (uint32_t i = 0; i < seg->nbells; i++)
+		__kipc_bell_repair(seg, &seg->bells[i], slot);
+	store_release(&p->state, KIPC_PEER_FREE);	/* pairs with: take_slot() */
+	fetch_add(&seg->hdr->repairs, 1);
+	fetch_add(&seg->hdr->repaired_claims, (uint64_t)claims);
+	return 1;
+}
+
+int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
+{
+	struct kipc_peer *p = __kipc_peer(seg, slot);
+	uint32_t depth;
+	int r;
+
+	if (!p)
+		return -EPROTO;
+	if (slot == seg->slot)
+		return 0;
+	pthread_mutex_lock(&seg->peer_mutex);
+	depth = seg->repair_depth;
+	r = depth >= REPAIR_DEPTH_MAX ? -EBUSY : 0;
+	for (uint32_t i = 0; i < depth && !r; i++)
+		if (seg->repairing[i] == slot)
+			r = -EBUSY;	/* we are at it, further up the stack */
+	if (!r)
+		r = byte_try(seg->lock_fd, slot);
+	if (!r) {
+		seg->repairing[seg->repair_depth++] = slot;
+		r = repair_slot(seg, slot, p);
+		seg->repair_depth--;
+		byte_drop(seg->lock_fd, slot);
+	}
+	pthread_mutex_unlock(&seg->peer_mutex);
+	if (r == 1)
+		for (uint32_t i = 0; i < seg->nbells; i++)
+			__kipc_bell_kick(&seg->bells[i]);
+	return r == -EBUSY ? 0 : r;
+}
+
+int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
+{
+	uint64_t *swept = &seg->hdr->swept_ns;
+	int64_t now = __kipc_now_ns(), last = (int64_t)load_relaxed(swept);
+	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers);
+	int n = 0;
+
+	/* a time in the future is a hostile one, or another time namespace's: don't wait for it */
+	if (min_interval_ns && last <= now && now - last < min_interval_ns)
+		return 0;
+	if (!cmpxchg(swept, (uint64_t)last, (uint64_t)now) && min_interval_ns)
+		return 0;
+	for (uint32_t slot = 1; slot <= high; slot++) {
+		/* pairs with: take_slot() */
+		if (load_acquire(&__kipc_peer(seg, slot)->state) == KIPC_PEER_FREE)
+			continue;
+		if (__kipc_peer_reap(seg, slot) == 1)
+			n++;
+	}
+	return n;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers: the processes attached to a segment, and the proof of their death.
+ *
+ * States of a slot, all moved only by the holder of its lock byte (an OFD write lock):
+ *
+ *	byte free,   FREE	unused
+ *	byte locked, FREE	being taken, or just repaired; a death here leaves "unused"
+ *	byte locked, LIVE	its process lives (or a repairer is at work on it)
+ *	byte free,   LIVE	its process died: whoever meets a claim of it repairs the slot
+ *
+ * To repair a slot is to take its lock byte through our own description, let the kind take back all
+ * that the slot held, store FREE and give up the byte.  The kernel's lock makes the repairer unique
+ * among processes, seg->peer_mutex among the threads of one.  A repairer that dies gives up the byte
+ * with the slot still LIVE: the next one begins again.  So a slot is used anew only after all that
+ * it held is repaired, and no stale finding "slot 7 is dead" can harm its next owner: nothing is
+ * repaired without the byte.
+ *
+ * Fork: pthread_atfork() handlers close the child's copy of lock_fd (it would keep the parent's
+ * slot alive beyond its death) and the child takes a slot at its first use.  A bare clone(2) that
+ * runs no handlers is noticed by a page that the kernel wipes in children (MADV_WIPEONFORK).
+ *
+ * Locking order: registry mutex (fork) -> peer_mutex.  Not async-signal-safe.
+ */
+#ifndef KIPC_CORE_PEER_H
+#define KIPC_CORE_PEER_H
+
+#include "core/segment.h"
+
+/* The wiped page: the process's epoch, 0 in a fresh child.  Never NULL once a segment exists. */
+extern uint64_t *__kipc_fork_epoch;
+
+/* Takes a slot.  0, -EUSERS when all are in use, -EMFILE, -ENOENT (/proc isn't mounted). */
+int __kipc_peer_attach(struct kipc_segment *seg);
+/* Repairs what we still hold and gives the slot back. */
+void __kipc_peer_detach(struct kipc_segment *seg);
+
+int __kipc_peer_enter_slow(struct kipc_segment *seg);
+
+/*
+ * To be called at the start of every operation: makes sure that this process has a slot of its own
+ * (it may be a fork child).  0, or what __kipc_peer_attach() says.
+ */
+static inline int __kipc_peer_enter(struct kipc_segment *seg)
+{
+	if (likely(load_relaxed(__kipc_fork_epoch) == load_acquire(&seg->epoch)))
+		return 0;
+	return __kipc_peer_enter_slow(seg);
+}
+
+/* The slot's shared record; NULL when slot is out of range. */
+static inline struct kipc_peer *__kipc_peer(const struct kipc_segment *seg, uint32_t slot)
+{
+	if (unlikely(slot == 0 || slot > seg->npeers))
+		return NULL;
+	return (struct kipc_peer *)(seg->base + KIPC_SEG_PEERS_OFF) + (slot - 1);
+}
+
+/* Whether the slot's byte is locked.  Our own slot is alive; one out of range is dead. */
+bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot);
+
+/*
+ * If the slot's process is dead: repairs all that it held.  1 when something was repaired just now,
+ * 0 when the slot is alive, unused or being repaired by somebody else; -EPROTO for a slot number
+ * that can't be; other errors of the kind's repair().  One system call when it is alive.  May be
+ * called with library locks held; never waits for another process.
+ */
+int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot);
+
+/*
+ * Looks for dead slots and repairs them, unless somebody did so less than min_interval_ns ago
+ * (0: always).  Returns how many were repaired.  For every waiter's tick.
+ */
+int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns);
+
+/* fork.c.  Sets the epoch and the handlers up, once a process: 0 or a negative errno. */
+int __kipc_fork_init(void);
+/* The list of segments whose lock_fd a child must close. */
+void __kipc_fork_register(struct kipc_segment *seg);
+void __kipc_fork_unregister(struct kipc_segment *seg);
+/* The child's handler, also run late when a child was made behind pthread_atfork()'s back. */
+void __kipc_fork_child(void);
+
+#endif
