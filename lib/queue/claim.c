@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Claiming a cell, for a put or for a get: the heart of the queue.  States in queue.h.
+ *
+ * Progress: lock-free.  A failed CAS means that another claimed or helped.  A step that finds the
+ * words unchanged and impossible gives -EPROTO, so a damaged ring can't make us loop: each turn
+ * either ends, or moves a hint over a cell that says it was claimed, and a cell can say so for two
+ * laps at most.
+ */
+#include "queue/queue.h"
+
+/* Whether the hint still is what we judged by: then what we found can't be. */
+static int damaged_unless_moved(uint64_t *hint, uint64_t pos)
+{
+	return load_acquire(hint) == pos ? -EPROTO : 0;
+}
+
+int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
+{
+	struct kipc_queue_shared *sh = q->sh;
+	uint32_t slot = q->obj.seg.slot;
+
+	for (;;) {
+		uint64_t pos = load_relaxed(&sh->tail), lap = pos_lap(q, pos), state, ahead;
+		uint32_t index = pos_index(q, pos);
+		struct kipc_cell *cell;
+		int r;
+
+		if (unlikely(index >= q->capacity))
+			return -EPROTO;
+		cell = cell_at(q, index);
+		state = load_acquire(&cell->state);	/* [B] pairs with: cell_release() */
+		if (likely(state == cell_state(lap, KIPC_CELL_FREE, 0))) {
+			if (!cmpxchg(&cell->state, state,
+				     cell_state(lap, KIPC_CELL_WRITING, slot)))
+				continue;
+			cmpxchg(&sh->tail, pos, pos_next(q, pos));
+			c->cell = cell;
+			c->pos = pos;
+			c->index = index;
+			c->flags = 0;
+			/* after the claim; pairs with: kipc_queue_shutdown() */
+			if (unlikely(load_acquire(&sh->shutdown))) {
+				__kipc_queue_skip(q, c);
+				return -EPIPE;
+			}
+			return 0;
+		}
+		ahead = laps_ahead(q, state, pos);
+		if (ahead <= 1) {
+			cmpxchg(&sh->tail, pos, pos_next(q, pos));	/* claimed: help */
+		} else if (ahead == q->lap_mask) {
+			if (load_acquire(&sh->tail) == pos)
+				return load_acquire(&sh->shutdown) ? -EPIPE : -EAGAIN;
+		} else {
+			r = damaged_unless_moved(&sh->tail, pos);
+			if (r)
+				return r;
+		}
+	}
+}
+
+void __kipc_queue_skip(struct kipc_queue *q, struct kipc_claim *c)
+{
+	cell_release(q, c);
+	fetch_add(&q->sh->skipped, 1);
+	/* a consumer may wait for this place to be settled, a producer for the cell */
+	ring_readable(q);
+	ring_writable(q);
+}
+
+/* READY or RETURNED -> READING, unless it is too long.  -EAGAIN: another was faster. */
+static int take(struct kipc_queue *q, struct kipc_cell *cell, uint32_t index, uint64_t state,
+		uint64_t size, struct kipc_claim *c)
+{
+	/* the state is unique to this message, so if the CAS succeeds, this was its length */
+	uint64_t len = load_relaxed(&cell->len);
+
+	if (unlikely(len > size || len > q->msg_size)) {
+		if (load_acquire(&cell->state) != state)
+			return -EAGAIN;
+		return len > q->msg_size ? -EPROTO : -EMSGSIZE;
+	}
+	if (!cmpxchg(&cell->state, state,
+		     cell_state(cell_lap(state), KIPC_CELL_READING, q->obj.seg.slot)))
+		return -EAGAIN;
+	c->cell = cell;
+	c->index = index;
+	c->len = len;
+	return 0;
+}
+
+/*
+ * Looks the ring over for a returned message, oldest first.  0: taken; -EAGAIN: there is none, and
+ * `scanned` says so unless more came meanwhile; -EMSGSIZE, -EPROTO.
+ */
+static __cold int claim_returned(struct kipc_queue *q, struct kipc_claim *c, uint64_t size)
+{
+	struct kipc_queue_shared *sh = q->sh;
+	uint64_t scanned = load_relaxed(&sh->scanned);
+	uint64_t returned = load_acquire(&sh->returned);	/* pairs with: returned_one() */
+	uint32_t first = pos_index(q, load_relaxed(&sh->head));
+
+	for (uint32_t i = 0; i < q->capacity; i++) {
+		uint32_t index = (first + i) % q->capacity;
+		struct kipc_cell *cell = cell_at(q, index);
+		uint64_t state = load_acquire(&cell->state);
+		int r;
+
+		if (cell_phase(state) != KIPC_CELL_RETURNED)
+			continue;
+		r = take(q, cell, index, state, size, c);
+		if (r == -EAGAIN)
+			continue;
+		if (!r) {
+			c->pos = cell_lap(state) << q->index_bits | index;
+			c->flags = KIPC_MSG_REDELIVERED;
+			fetch_add(&sh->redelivered, 1);
+		}
+		return r;
+	}
+	cmpxchg(&sh->scanned, scanned, returned);
+	return -EAGAIN;
+}
+
+int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t size)
+{
+	struct kipc_queue_shared *sh = q->sh;
+	int r;
+
+	if (unlikely(load_relaxed(&sh->returned) != load_relaxed(&sh->scanned))) {
+		r = claim_returned(q, c, size);
+		if (r != -EAGAIN)
+			return r;
+	}
+	for (;;) {
+		/* before the cell; pairs with: kipc_queue_shutdown() */
+		uint32_t shutdown = load_acquire(&sh->shutdown);
+		uint64_t pos = load_relaxed(&sh->head), state, ahead;
+		uint32_t index = pos_index(q, pos);
+		struct kipc_cell *cell;
+
+		if (unlikely(index >= q->capacity))
+			return -EPROTO;
+		if (unlikely(shutdown))
+			fence_full();
+		cell = cell_at(q, index);
+		state = load_acquire(&cell->state);	/* [A] pairs with: cell_publish() */
+		if (likely(state == cell_state(pos_lap(q, pos), KIPC_CELL_READY, 0))) {
+			r = take(q, cell, index, state, size, c);
+			if (r == -EAGAIN)
+				continue;
+			if (likely(!r)) {
+				cmpxchg(&sh->head, pos, pos_next(q, pos));
+				c->pos = pos;
+				c->flags = 0;
+			}
+			return r;
+		}
+		ahead = laps_ahead(q, state, pos);
+		switch (cell_phase(state)) {
+		case KIPC_CELL_READING:
+		case KIPC_CELL_RETURNED:
+			if (ahead == 0) {
+				cmpxchg(&sh->head, pos, pos_next(q, pos));	/* taken: help */
+				continue;
+			}
+			if (ahead == q->lap_mask) {
+				if (load_acquire(&sh->head) == pos)
+					return shutdown ? -EPIPE : -EAGAIN;
+				continue;
+			}
+			break;
+		case KIPC_CELL_FREE:
+			if (ahead == 1) {
+				cmpxchg(&sh->head, pos, pos_next(q, pos));	/* over: help */
+				continue;
+			}
+			if (ahead == 0) {
+				if (load_acquire(&sh->head) == pos)
+					return shutdown ? -EPIPE : -EAGAIN;
+				continue;
+			}
+			break;
+		case KIPC_CELL_WRITING:
+			if (ahead == 0) {
+				if (load_acquire(&sh->head) == pos)
+					return -EAGAIN;
+				continue;
+			}
+			break;
+		default:
+			break;
+		}
+		r = damaged_unless_moved(&sh->head, pos);
+		if (r)
+			return r;
+	}
+}

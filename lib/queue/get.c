@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+/* Messages out: get, get_many, and in place: take, done, requeue. */
+#include <string.h>
+
+#include "queue/queue.h"
+
+static inline int claim(struct kipc_queue *q, struct kipc_claim *c, uint64_t size,
+			int64_t timeout_ns)
+{
+	int r = __kipc_queue_claim_get(q, c, size);
+
+	if (likely(!r) || r != -EAGAIN)
+		return r;
+	return __kipc_queue_wait_get(q, c, size, timeout_ns);
+}
+
+static inline void copy_out(struct kipc_queue *q, struct kipc_claim *c, void *buf)
+{
+	if (likely(c->len))
+		memcpy(buf, cell_data(q, c->cell, c->index, c->len), c->len);
+}
+
+KIPC_API ssize_t kipc_queue_get(struct kipc_queue *q, void *buf, size_t size, int64_t timeout_ns)
+{
+	struct kipc_claim c;
+	int r;
+
+	if (unlikely(!q || (!buf && size)))
+		return -EINVAL;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (unlikely(r))
+		return r;
+	r = claim(q, &c, size, timeout_ns);
+	if (unlikely(r))
+		return r;
+	copy_out(q, &c, buf);
+	cell_release(q, &c);
+	ring_writable(q);
+	return (ssize_t)c.len;
+}
+
+KIPC_API int kipc_queue_get_many(struct kipc_queue *q, struct iovec *iov, int n,
+				 int64_t timeout_ns)
+{
+	struct kipc_claim c;
+	int i, r;
+
+	if (!q || !iov || n <= 0)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (!iov[i].iov_base && iov[i].iov_len)
+			return -EINVAL;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (r)
+		return r;
+	r = claim(q, &c, iov[0].iov_len, timeout_ns);
+	if (r)
+		return r;
+	for (i = 0;; ) {
+		copy_out(q, &c, iov[i].iov_base);
+		iov[i].iov_len = c.len;
+		cell_release(q, &c);
+		if (++i == n || __kipc_queue_claim_get(q, &c, iov[i].iov_len))
+			break;
+	}
+	ring_writable(q);
+	return i;
+}
+
+KIPC_API int kipc_queue_take(struct kipc_queue *q, struct kipc_msg *msg, int64_t timeout_ns)
+{
+	struct kipc_claim c;
+	int r;
+
+	if (!q || !msg)
+		return -EINVAL;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (r)
+		return r;
+	r = claim(q, &c, UINT64_MAX, timeout_ns);
+	if (r)
+		return r;
+	*msg = (struct kipc_msg){
+		.data = cell_data(q, c.cell, c.index, c.len),
+		.len = c.len,
+		.flags = c.flags,
+		.position = c.pos,
+	};
+	return 0;
+}
+
+/* The claim that msg stands for, if this process has taken it. */
+static int taken(struct kipc_queue *q, const struct kipc_msg *msg, struct kipc_claim *c)
+{
+	int r;
+
+	if (!q || !msg)
+		return -EINVAL;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (r)
+		return r;
+	c->pos = msg->position;
+	c->index = pos_index(q, c->pos);
+	if (c->index >= q->capacity)
+		return -EINVAL;
+	c->cell = cell_at(q, c->index);
+	if (load_acquire(&c->cell->state) !=
+	    cell_state(claim_lap(q, c), KIPC_CELL_READING, q->obj.seg.slot))
+		return -EINVAL;
+	return 0;
+}
+
+KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg)
+{
+	struct kipc_claim c;
+	int r = taken(q, msg, &c);
+
+	if (r)
+		return r;
+	cell_release(q, &c);
+	msg->data = NULL;
+	ring_writable(q);
+	return 0;
+}
+
+KIPC_API int kipc_queue_requeue(struct kipc_queue *q, struct kipc_msg *msg)
+{
+	struct kipc_claim c;
+	int r = taken(q, msg, &c);
+
+	if (r)
+		return r;
+	xchg(&c.cell->state, cell_state(claim_lap(q, &c), KIPC_CELL_RETURNED, 0));
+	fetch_add(&q->sh->returned, 1);	/* pairs with: claim_returned() */
+	msg->data = NULL;
+	ring_readable(q);
+	return 0;
+}
