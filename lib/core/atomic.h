@@ -49,6 +49,8 @@
 #define fence_full()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define fence_acquire()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 #define fence_release()		__atomic_thread_fence(__ATOMIC_RELEASE)
+/* Orders what the compiler emits, nothing more: between a process's stores and its own death. */
+#define fence_compiler()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 static __always_inline void cpu_relax(void)
 {

@@ -17,16 +17,25 @@
 #define __always_inline	inline __attribute__((always_inline))
 #endif
 
-/* For racing reads that are checked afterwards (sequence locks): ThreadSanitizer can't know. */
 #if defined(__SANITIZE_THREAD__)
-#define __racy __attribute__((no_sanitize("thread"), noinline))
+#define KIPC_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
+#define KIPC_TSAN 1
+#endif
+#endif
+
+/*
+ * For racing reads that are checked afterwards (sequence locks): ThreadSanitizer can't know.  And for
+ * a store-release that the kernel does for us (FUTEX_WAKE_OP): it can't see that one.
+ */
+#ifdef KIPC_TSAN
+void __tsan_release(void *addr);
 #define __racy __attribute__((no_sanitize("thread"), noinline))
-#endif
-#endif
-#ifndef __racy
+#define tsan_release(p) __tsan_release(p)
+#else
 #define __racy
+#define tsan_release(p) ((void)0)
 #endif
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))

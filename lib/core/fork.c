@@ -48,7 +48,7 @@ static void reset_mutex(pthread_mutex_t *mutex, int type)
 /* Only the forking thread lives on here: what other threads held is free. */
 void __kipc_fork_child(void)
 {
-	struct kipc_segment *seg, *next;
+	struct kipc_segment *seg, *next, *eager = NULL;
 
 	reset_mutex(&registry_mutex, PTHREAD_MUTEX_NORMAL);
 	store_relaxed(__kipc_fork_epoch, ++last_epoch);
@@ -64,8 +64,18 @@ void __kipc_fork_child(void)
 		store_relaxed(&seg->epoch, 0);
 		if (seg->ops->forked)
 			seg->ops->forked(seg);
+		if (seg->ops->eager) {
+			seg->next = eager;
+			eager = seg;
+		}
 	}
 	registry = NULL;
+	/* what fails here is tried again, and reported, at the first use */
+	while ((seg = eager)) {
+		eager = seg->next;
+		seg->next = NULL;
+		__kipc_peer_enter(seg);
+	}
 }
 
 static void init(void)

@@ -102,6 +102,7 @@ int __kipc_unlock_slow(struct kipc_segment *seg, uint32_t *word)
 	 * The kernel stores 0 and wakes one in one call.  Its second wake-up, for which the
 	 * operation exists, is ruled out by a comparison that can't hold: the old value isn't 0.
 	 */
+	tsan_release(word);
 	if (futex(word, FUTEX_WAKE_OP, 1, NULL, word,
 		  FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) < 0) {
 		/* a sandbox may know only the plain ones */

@@ -70,7 +70,10 @@ static int create_with(struct kipc_memory *mem, const char *label, uint64_t size
 	mem->size = align_up(size, page_size);
 	mem->fd = memfd(label, flags);
 	if (mem->fd < 0)
-		return flags && mem->fd == -ENODEV ? -ENOMEM : mem->fd;
+		/* ENODEV: no such page size here; ENOSYS, EINVAL: no hugetlb at all */
+		return flags && (mem->fd == -ENODEV || mem->fd == -ENOSYS || mem->fd == -EINVAL) ?
+			       -ENOMEM :
+			       mem->fd;
 	r = (int)SYS_RETRY(ftruncate(mem->fd, (off_t)mem->size));
 	if (!r)
 		r = __kipc_memory_allocate(mem->fd, 0,

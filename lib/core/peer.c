@@ -190,8 +190,11 @@ __cold int __kipc_peer_enter_slow(struct kipc_segment *seg)
 	pthread_mutex_lock(&seg->peer_mutex);
 	if (load_relaxed(&seg->epoch) != load_relaxed(__kipc_fork_epoch)) {
 		r = __kipc_peer_attach(seg);
-		if (!r && seg->ops->reattached)
+		if (!r && seg->ops->reattached) {
 			r = seg->ops->reattached(seg);
+			if (r)
+				__kipc_peer_detach(seg);	/* the next use tries all of it again */
+		}
 	}
 	pthread_mutex_unlock(&seg->peer_mutex);
 	return r;

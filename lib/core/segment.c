@@ -91,7 +91,8 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 		return r;
 	seg->npeers = spec->npeers ? spec->npeers :
 		      (4096 - KIPC_SEG_PEERS_OFF) / sizeof(struct kipc_peer);
-	if (seg->npeers > KIPC_PEER_MAX)
+	/* the memfd is sealed against execution: the kernel would refuse those bits with -EPERM */
+	if (seg->npeers > KIPC_PEER_MAX || (spec->mode & ~0666u))
 		return -EINVAL;
 	seg->body_off = align_up(KIPC_SEG_PEERS_OFF + seg->npeers * sizeof(struct kipc_peer),
 				 4096ULL);

@@ -50,6 +50,11 @@ struct kipc_segment_ops {
 	void (*forked)(struct kipc_segment *seg);
 	/* In a fork child, after it got a slot of its own.  May be NULL.  0 or a negative errno. */
 	int (*reattached)(struct kipc_segment *seg);
+	/*
+	 * A fork child registers inside fork(2) already, not at its first use: for kinds in which
+	 * the parent's death would end what the child inherited.
+	 */
+	bool eager;
 };
 
 struct kipc_bell;

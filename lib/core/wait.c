@@ -9,8 +9,8 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 
 #include "core/sys.h"
 #include "core/wait.h"
@@ -19,6 +19,8 @@
 #define SPIN_START_NS	5000u
 #define SPIN_MIN_NS	500u
 #define SPIN_SKIP_MAX	256u	/* waits between two probes, when spinning never pays */
+#define SPIN_FIRST	8	/* pauses before the first look, about 20 ns each */
+#define SPIN_BETWEEN	3	/* ... and between two looks */
 
 enum { SLEEP_UNKNOWN, SLEEP_URING, SLEEP_PPOLL };
 static int how;
@@ -79,21 +81,27 @@ int __kipc_wait_fd(int fd, short events, int64_t deadline)
 	}
 }
 
-/* Spinning can only pay when the other side can run meanwhile. */
+/*
+ * Spinning can only pay when the other side can run meanwhile.  Our own affinity says nothing about
+ * that: each side may be bound to a CPU of its own.
+ */
 static bool one_cpu(void)
 {
 	static int cpus;
-	static uint32_t asked;
-	cpu_set_t set;
 
-	/* affinity may change; asking costs a system call */
-	if (unlikely(load_relaxed(&cpus) == 0 || (stat_inc(&asked), load_relaxed(&asked) % 64 == 0))) {
+	if (unlikely(load_relaxed(&cpus) == 0)) {
 		int saved = errno;
 
-		store_relaxed(&cpus, sched_getaffinity(0, sizeof(set), &set) ? 2 : CPU_COUNT(&set));
+		store_relaxed(&cpus, get_nprocs());
 		errno = saved;
 	}
 	return load_relaxed(&cpus) == 1;
+}
+
+static inline void relax(int n)
+{
+	while (n--)
+		cpu_relax();
 }
 
 /*
@@ -120,8 +128,13 @@ bool __kipc_spin_until(struct kipc_spin *spin, bool (*ready)(void *arg), void *a
 		budget = SPIN_MAX_NS;
 	}
 	start = __kipc_now_ns();
+	/*
+	 * The operation has just looked.  Looking again at once would only take the cache line away
+	 * from the one who is about to write it; an answer takes longer than this in any case.
+	 */
+	relax(SPIN_FIRST);
 	do {
-		for (int i = 0; i < 16; i++) {
+		for (int i = 0; i < 8; i++) {
 			if (ready(arg)) {
 				t = __kipc_now_ns() - start;
 				t = max_of(2 * t, (int64_t)budget - budget / 8);
@@ -129,7 +142,7 @@ bool __kipc_spin_until(struct kipc_spin *spin, bool (*ready)(void *arg), void *a
 				store_relaxed(&spin->skip, 0);
 				return true;
 			}
-			cpu_relax();
+			relax(SPIN_BETWEEN);
 		}
 		t = __kipc_now_ns() - start;
 	} while (t < budget);
