@@ -34,7 +34,7 @@ KIPC_API ssize_t kipc_queue_get(struct kipc_queue *q, void *buf, size_t size, in
 	if (unlikely(r))
 		return r;
 	copy_out(q, &c, buf);
-	cell_release(q, &c);
+	cells_release(q, &c, 1);
 	ring_writable(q);
 	return (ssize_t)c.len;
 }
@@ -42,8 +42,8 @@ KIPC_API ssize_t kipc_queue_get(struct kipc_queue *q, void *buf, size_t size, in
 KIPC_API int kipc_queue_get_many(struct kipc_queue *q, struct iovec *iov, int n,
 				 int64_t timeout_ns)
 {
-	struct kipc_claim c;
-	int i, r;
+	struct kipc_claim c[KIPC_QUEUE_BATCH];
+	int i, k, done = 0, r;
 
 	if (!q || !iov || n <= 0)
 		return -EINVAL;
@@ -53,18 +53,20 @@ KIPC_API int kipc_queue_get_many(struct kipc_queue *q, struct iovec *iov, int n,
 	r = __kipc_peer_enter(&q->obj.seg);
 	if (r)
 		return r;
-	r = claim(q, &c, iov[0].iov_len, timeout_ns);
+	r = claim(q, &c[0], iov[0].iov_len, timeout_ns);
 	if (r)
 		return r;
-	for (i = 0;; ) {
-		copy_out(q, &c, iov[i].iov_base);
-		iov[i].iov_len = c.len;
-		cell_release(q, &c);
-		if (++i == n || __kipc_queue_claim_get(q, &c, iov[i].iov_len))
-			break;
-	}
+	do {
+		k = __kipc_queue_extend_get(q, c, min_of(n - done, KIPC_QUEUE_BATCH), iov + done);
+		for (i = 0; i < k; i++) {
+			copy_out(q, &c[i], iov[done + i].iov_base);
+			iov[done + i].iov_len = c[i].len;
+		}
+		cells_release(q, c, k);
+		done += k;
+	} while (done < n && !__kipc_queue_claim_get(q, &c[0], iov[done].iov_len));
 	ring_writable(q);
-	return i;
+	return done;
 }
 
 KIPC_API int kipc_queue_take(struct kipc_queue *q, struct kipc_msg *msg, int64_t timeout_ns)
@@ -117,7 +119,7 @@ KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg)
 
 	if (r)
 		return r;
-	cell_release(q, &c);
+	cells_release(q, &c, 1);
 	msg->data = NULL;
 	ring_writable(q);
 	return 0;

@@ -94,7 +94,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 		seq = load_acquire(&q->sh->join_seq);
 		index = pos_index(q, pos_prev(q, pos));
 		xchg(&q->sh->join_index, index);
-		/* pairs with: cell_release() */
+		/* pairs with: cells_release() */
 		if (!find_open(q, &pos, &left)) {
 			r = 0;
 			break;

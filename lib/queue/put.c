@@ -15,6 +15,7 @@ static inline int claim(struct kipc_queue *q, struct kipc_claim *c, int64_t time
 
 static inline void copy_in(struct kipc_queue *q, struct kipc_claim *c, const void *buf, size_t len)
 {
+	c->len = len;
 	if (likely(len))
 		memcpy(cell_data(q, c->cell, c->index, len), buf, len);
 }
@@ -35,7 +36,7 @@ KIPC_API int kipc_queue_put(struct kipc_queue *q, const void *buf, size_t len, i
 	if (unlikely(r))
 		return r;
 	copy_in(q, &c, buf, len);
-	cell_publish(q, &c, len);
+	cells_publish(q, &c, 1);
 	ring_readable(q);
 	return 0;
 }
@@ -43,8 +44,8 @@ KIPC_API int kipc_queue_put(struct kipc_queue *q, const void *buf, size_t len, i
 KIPC_API int kipc_queue_put_many(struct kipc_queue *q, const struct iovec *iov, int n,
 				 int64_t timeout_ns)
 {
-	struct kipc_claim c;
-	int i, r;
+	struct kipc_claim c[KIPC_QUEUE_BATCH];
+	int i, k, fit, done = 0, r;
 
 	if (!q || !iov || n <= 0)
 		return -EINVAL;
@@ -56,17 +57,20 @@ KIPC_API int kipc_queue_put_many(struct kipc_queue *q, const struct iovec *iov, 
 	r = __kipc_peer_enter(&q->obj.seg);
 	if (r)
 		return r;
-	r = claim(q, &c, timeout_ns);
+	for (fit = 1; fit < n && iov[fit].iov_len <= q->msg_size; fit++)
+		;
+	r = claim(q, &c[0], timeout_ns);
 	if (r)
 		return r;
-	for (i = 0;; ) {
-		copy_in(q, &c, iov[i].iov_base, iov[i].iov_len);
-		cell_publish(q, &c, iov[i].iov_len);
-		if (++i == n || iov[i].iov_len > q->msg_size || __kipc_queue_claim_put(q, &c))
-			break;
-	}
+	do {
+		k = __kipc_queue_extend_put(q, c, min_of(fit - done, KIPC_QUEUE_BATCH));
+		for (i = 0; i < k; i++)
+			copy_in(q, &c[i], iov[done + i].iov_base, iov[done + i].iov_len);
+		cells_publish(q, c, k);
+		done += k;
+	} while (done < fit && !__kipc_queue_claim_put(q, &c[0]));
 	ring_readable(q);
-	return i;
+	return done;
 }
 
 KIPC_API int kipc_queue_reserve(struct kipc_queue *q, size_t len, struct kipc_msg *msg,
@@ -133,7 +137,8 @@ KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 			return -EINVAL;
 		memcpy(there, msg->data, msg->len);
 	}
-	cell_publish(q, &c, msg->len);
+	c.len = msg->len;
+	cells_publish(q, &c, 1);
 	msg->data = NULL;
 	ring_readable(q);
 	return 0;

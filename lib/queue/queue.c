@@ -187,7 +187,7 @@ KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *o
 	if (r)
 		return r > 0 ? -ENOTSUP : r;
 	if ((o.flags & ~KNOWN_FLAGS) || o.overflow > KIPC_OVERFLOW_DROP_OLDEST ||
-	    o.huge > KIPC_HUGE_TRY || (o.mode & ~0777u) || o.max_peers > KIPC_PEER_MAX)
+	    o.huge > KIPC_HUGE_TRY || (o.mode & ~0666u) || o.max_peers > KIPC_PEER_MAX)
 		return -EINVAL;
 	r = lay_out(&o, &sh, &spec);
 	if (r)

@@ -131,7 +131,7 @@ static inline void *cell_data(const struct kipc_queue *q, struct kipc_cell *cell
 struct kipc_claim {
 	struct kipc_cell *cell;
 	uint64_t pos;
-	uint64_t len;		/* of a message that was taken */
+	uint64_t len;		/* of the message */
 	uint32_t index;
 	uint32_t flags;		/* KIPC_MSG_REDELIVERED */
 };
@@ -145,6 +145,13 @@ static inline uint64_t claim_lap(const struct kipc_queue *q, const struct kipc_c
 int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c);
 /* size: -EMSGSIZE when the message is longer, and nothing changes. */
 int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t size);
+/*
+ * After claims[0]: up to n - 1 more, at the positions that follow, as far as they can be had at once.
+ * How many there are then, 1..n.  sizes[i] bounds the length of message i.
+ */
+int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int n);
+int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int n,
+			    const struct iovec *sizes);
 /* Leaves a WRITING cell without a message. */
 void __kipc_queue_skip(struct kipc_queue *q, struct kipc_claim *c);
 
@@ -161,25 +168,43 @@ int __kipc_queue_normalise(struct kipc_queue *q);
 /* join.c */
 void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index);
 
+/* Claims that are settled together, so that they share the barriers. */
+#define KIPC_QUEUE_BATCH	64
+
 /*
- * The cell is written: the message exists from here on.  The caller rings.
+ * The cells are written: each message exists from its store on.  The full barrier orders them before
+ * the look at the bell; the caller rings.
  * pairs with: __kipc_queue_claim_get() [A]
  */
-static inline void cell_publish(struct kipc_queue *q, struct kipc_claim *c, uint64_t len)
+static inline void cells_publish(struct kipc_queue *q, struct kipc_claim *c, int n)
 {
-	c->cell->len = len;
-	xchg(&c->cell->state, cell_state(claim_lap(q, c), KIPC_CELL_READY, 0));
+	for (int i = 0; i < n; i++) {
+		c[i].cell->len = c[i].len;
+		if (i < n - 1)
+			store_release(&c[i].cell->state,
+				      cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
+		else
+			xchg(&c[i].cell->state,
+			     cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
+	}
 }
 
 /*
- * The cell is read: it is the next lap's.  The caller rings.
+ * The cells are read, or given up: they are the next lap's.  The caller rings.
  * pairs with: __kipc_queue_claim_put() [B]
  */
-static inline void cell_release(struct kipc_queue *q, struct kipc_claim *c)
+static inline void cells_release(struct kipc_queue *q, struct kipc_claim *c, int n)
 {
-	xchg(&c->cell->state, state_next_lap(q, claim_lap(q, c)));
+	for (int i = 0; i < n; i++) {
+		if (i < n - 1)
+			store_release(&c[i].cell->state, state_next_lap(q, claim_lap(q, &c[i])));
+		else
+			xchg(&c[i].cell->state, state_next_lap(q, claim_lap(q, &c[i])));
+	}
+	/* pairs with: kipc_queue_join() */
 	if (unlikely(load_relaxed(&q->sh->bells[KIPC_QUEUE_BELL_JOIN].word) & KIPC_BELL_SLEEPERS))
-		__kipc_queue_wake_join(q, c->index);
+		for (int i = 0; i < n; i++)
+			__kipc_queue_wake_join(q, c[i].index);
 }
 
 static inline void ring_readable(struct kipc_queue *q)

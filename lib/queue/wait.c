@@ -74,7 +74,7 @@ static int drop_oldest(struct kipc_queue *q)
 
 	if (r)
 		return r;
-	cell_release(q, &c);
+	cells_release(q, &c, 1);
 	fetch_add(&q->sh->dropped, 1);
 	return 0;
 }
