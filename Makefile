@@ -73,7 +73,7 @@ include build/flags.mk build/install.mk
 # ---- the goals ----
 
 .PHONY: all lib tools examples tests check demo deps clean help FORCE deps-there
-.PHONY: headers-check symbols-check format-check
+.PHONY: headers-check symbols-check format-check models
 
 all: lib tools examples
 lib: $(SHARED) $(LINKS) $(STATIC) $(O)/libkipc.pc
@@ -104,6 +104,11 @@ format-check:
 		$(wildcard lib/*/*.[ch] lib/include/kipc/*.h uapi/kipc/*.h tools/*/*.[ch]) \
 		$(wildcard selftests/*/*.[ch] Documentation/examples/*.c)
 
+# Minutes, not seconds: not part of check.
+models:
+	$(Q)command -v spin >/dev/null || build/deps.sh install models
+	$(Q)CC="$(CC)" Documentation/models/run.sh $(MODELS)
+
 deps:
 	$(Q)build/deps.sh install test
 
@@ -114,6 +119,7 @@ help:
 	@echo 'all lib tools examples tests       build'
 	@echo 'check demo                         build and run; install what is missing'
 	@echo 'headers-check symbols-check        parts of check; format-check'
+	@echo 'models                             check the protocols with spin (MODELS="lock queue")'
 	@echo 'install uninstall install-headers'
 	@echo 'deps clean'
 	@sed -n 's/^#   //p' Makefile

@@ -3,11 +3,11 @@
 #
 # What libkipc needs from Debian, and what each package is for: the only list there is.
 #
-#   build/deps.sh verify  [build|test]	say what is missing; exit 1 when anything is
-#   build/deps.sh install [build|test]	install what is missing (root), else do as verify does
+#   build/deps.sh verify  [build|test|models]	say what is missing; exit 1 when anything is
+#   build/deps.sh install [build|test|models]	install what is missing (root), else do as verify does
 #
 # "build" is what `make` and `make demo` need, "test" (the default) is that and what `make check`
-# needs. A package counts as there when what we use of it is there, wherever it came from. When
+# needs, "models" what `make models` needs. A package counts as there when what we use of it is there, wherever it came from. When
 # nothing is missing this takes a few milliseconds and prints nothing.
 
 set -eu
@@ -26,6 +26,7 @@ packages()
 	test strace cmd:strace
 	test python3 cmd:python3
 	test procps cmd:ps
+	models spin cmd:spin
 	END
 }
 
@@ -43,7 +44,10 @@ probe()
 missing()
 {
 	packages | while read -r scope package probes; do
-		[ "$scope" = test ] && [ "$1" = build ] && continue
+		case $1-$scope in
+		build-build|test-build|test-test|models-build|models-models) ;;
+		*) continue ;;
+		esac
 		for p in $probes; do
 			probe "$p" || { printf '%s ' "$package"; break; }
 		done
@@ -66,8 +70,8 @@ apt_install()
 verb=${1:-verify}
 scope=${2:-test}
 case $verb-$scope in
-verify-build|verify-test|install-build|install-test) ;;
-*)	echo "usage: $0 verify|install [build|test]" >&2; exit 2 ;;
+verify-build|verify-test|verify-models|install-build|install-test|install-models) ;;
+*)	echo "usage: $0 verify|install [build|test|models]" >&2; exit 2 ;;
 esac
 
 want=$(missing "$scope")
