@@ -4,8 +4,10 @@
  *
  * Words in shared memory are plain fixed-width integers; they become atomic by the way they are
  * accessed.  The read-modify-write operations are sequentially consistent: on x86 that is what the
- * lock prefix gives anyway, and doorbells rely on it (a publishing xchg() is ordered before the
- * load of the bell's word).
+ * lock prefix gives anyway.  Only there are they full barriers, too: on arm64 a plain load may
+ * overtake the store of an xchg() before it, a load_seq_cst() may not.  So "I store, then look at
+ * what you store" (doorbells, shutdown) is a read-modify-write and a load_seq_cst() or a
+ * fence_full() between; on x86 the load costs nothing more.
  *
  * The names follow the kernel's Documentation/memory-barriers.txt; the memory model is C11's.
  */
@@ -19,6 +21,7 @@
 
 #define load_relaxed(p)		__atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define load_seq_cst(p)		__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define store_relaxed(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,6 +11,9 @@
 
 #include "core/doorbell.h"
 #include "core/sys.h"
+
+/* Looks at another's draining before we sleep without the eventfd; every fourth yields the CPU. */
+#define DRAIN_TRIES	64
 
 int __kipc_bell_eventfd(void)
 {
@@ -65,7 +69,8 @@ void __kipc_bell_ring_slow(struct kipc_bell *bell)
 
 void __kipc_bell_kick(struct kipc_bell *bell)
 {
-	if (load_acquire(&bell->line->word) & (KIPC_BELL_SLEEPERS | KIPC_BELL_WATCHED))
+	/* after what the caller stored; pairs with: __kipc_bell_announce(), __kipc_bell_watch() */
+	if (load_seq_cst(&bell->line->word) & (KIPC_BELL_SLEEPERS | KIPC_BELL_WATCHED))
 		write_eventfd(bell);
 }
 
@@ -76,6 +81,7 @@ void __kipc_bell_announce(struct kipc_segment *seg, struct kipc_bell *bell)
 	/* the word first: the record must never claim more than the word has */
 	fetch_add(&bell->line->word, KIPC_BELL_SLEEPER);
 	fetch_add(&p->sleeping[bell->index], 1);
+	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 }
 
 /* Takes n sleepers out of the word, or as many as are there. */
@@ -100,12 +106,21 @@ bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool fo
 {
 	uint64_t mine = (uint64_t)seg->slot << KIPC_BELL_DRAINER_SHIFT;
 	uint64_t w = load_acquire(&bell->line->word), count;
+	int tries = 0;
 
 	do {
+		/* the other is one read(2) from its end, unless it died or was stopped there */
+		while ((w & KIPC_BELL_DRAINER) && (force || (w & KIPC_BELL_SIGNALLED))) {
+			if (tries++ == DRAIN_TRIES)
+				return false;
+			if (tries % 4)
+				cpu_relax();
+			else
+				SYS(sched_yield());
+			w = load_acquire(&bell->line->word);
+		}
 		if (!force && !(w & KIPC_BELL_SIGNALLED))
 			return true;
-		if (w & KIPC_BELL_DRAINER)
-			return false;
 	} while (!try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_SIGNALLED) | mine));
 
 	SYS(read(bell->fd, &count, sizeof(count)));	/* -EAGAIN: it was not readable */
@@ -114,12 +129,14 @@ bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool fo
 	while ((w & KIPC_BELL_DRAINER) == mine)
 		if (try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_DRAINER) + KIPC_BELL_SEQ))
 			break;
+	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 	return true;
 }
 
 void __kipc_bell_watch(struct kipc_bell *bell)
 {
 	fetch_or(&bell->line->word, KIPC_BELL_WATCHED);
+	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 }
 
 void __kipc_bell_repair(struct kipc_segment *seg, struct kipc_bell *bell, uint32_t slot)

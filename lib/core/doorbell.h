@@ -43,12 +43,13 @@ int __kipc_bell_check_fd(int fd);
 __cold void __kipc_bell_ring_slow(struct kipc_bell *bell);
 
 /*
- * Wakes one of those who sleep, if any.  The caller's publishing store must be ordered before this
- * by a full barrier: xchg(), cmpxchg(), or fence_full().
+ * Wakes one of those who sleep, if any.  The caller's publishing store must be a seq_cst one
+ * (xchg(), cmpxchg()), or be followed by fence_full().
  */
 static inline void __kipc_bell_ring(struct kipc_bell *bell)
 {
-	uint64_t w = load_relaxed(&bell->line->word);
+	/* after the publishing store; pairs with: __kipc_bell_announce(), __kipc_bell_watch() */
+	uint64_t w = load_seq_cst(&bell->line->word);
 
 	if (likely(!(w & (KIPC_BELL_SLEEPERS | KIPC_BELL_WATCHED))))
 		return;

@@ -6,10 +6,17 @@
  * (fork, clone without CLONE_VM).  The parent's number comes over in ordinary memory, so a child
  * takes the next one: no ancestor ever had it, and every handle that was attached by an ancestor is
  * told from our own by one comparison.
+ *
+ * The registry has every segment whose lock_fd may be open, and lock_fd is opened and closed under
+ * its mutex, which fork() takes: so no child inherits a lock_fd that it doesn't know of, which would
+ * keep the parent's slot alive.  A child keeps the entries, for its own children.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -46,36 +53,47 @@ static void reset_mutex(pthread_mutex_t *mutex, int type)
 }
 
 /* Only the forking thread lives on here: what other threads held is free. */
-void __kipc_fork_child(void)
+static void in_child(void)
 {
-	struct kipc_segment *seg, *next, *eager = NULL;
+	struct kipc_segment *seg;
 
 	reset_mutex(&registry_mutex, PTHREAD_MUTEX_NORMAL);
-	store_relaxed(__kipc_fork_epoch, ++last_epoch);
-	for (seg = registry; seg; seg = next) {
-		next = seg->next;
-		SYS(close(seg->lock_fd));
+	for (seg = registry; seg; seg = seg->next) {
+		if (seg->lock_fd >= 0)
+			SYS(close(seg->lock_fd));
 		seg->lock_fd = -1;
 		seg->slot = 0;
 		seg->repair_depth = 0;
-		seg->next = NULL;
-		seg->pprev = NULL;
 		reset_mutex(&seg->peer_mutex, PTHREAD_MUTEX_RECURSIVE);
-		store_relaxed(&seg->epoch, 0);
+		store_relaxed(&seg->epoch, KIPC_EPOCH_NONE);
 		if (seg->ops->forked)
 			seg->ops->forked(seg);
-		if (seg->ops->eager) {
-			seg->next = eager;
-			eager = seg;
-		}
 	}
-	registry = NULL;
+	store_release(__kipc_fork_epoch, ++last_epoch);	/* pairs with: __kipc_fork_check() */
 	/* what fails here is tried again, and reported, at the first use */
-	while ((seg = eager)) {
-		eager = seg->next;
-		seg->next = NULL;
-		__kipc_peer_enter(seg);
+	for (seg = registry; seg; seg = seg->next)
+		if (seg->ops->eager)
+			__kipc_peer_enter(seg);
+}
+
+/*
+ * Which of the child's threads is first to notice stands on the wiped page, too: 0 in every new
+ * child, whatever its parent was doing.
+ */
+__cold void __kipc_fork_late(void)
+{
+	if (!xchg(__kipc_fork_epoch + 1, (uint64_t)1)) {
+		in_child();
+		return;
 	}
+	while (!load_acquire(__kipc_fork_epoch))	/* pairs with: in_child() */
+		SYS(sched_yield());
+}
+
+/* Unless another library's handler, run before ours, has used us already. */
+static void after_fork_child(void)
+{
+	__kipc_fork_check();
 }
 
 static void init(void)
@@ -89,7 +107,7 @@ static void init(void)
 	} else {
 		__kipc_fork_epoch = page;
 		*__kipc_fork_epoch = ++last_epoch;
-		init_error = -pthread_atfork(before_fork, after_fork_parent, __kipc_fork_child);
+		init_error = -pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	}
 	errno = saved;
 }
@@ -97,24 +115,41 @@ static void init(void)
 int __kipc_fork_init(void)
 {
 	pthread_once(&once, init);
+	if (!init_error)
+		__kipc_fork_check();
 	return init_error;
 }
 
-void __kipc_fork_register(struct kipc_segment *seg)
+int __kipc_fork_open_lock_fd(struct kipc_segment *seg)
 {
+	char path[32];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
 	pthread_mutex_lock(&registry_mutex);
-	seg->next = registry;
-	seg->pprev = &registry;
-	if (registry)
-		registry->pprev = &seg->next;
-	registry = seg;
+	r = (int)SYS_RETRY(open(path, O_RDWR | O_CLOEXEC));
+	if (r >= 0) {
+		seg->lock_fd = r;
+		r = 0;
+		if (!seg->pprev) {
+			seg->next = registry;
+			seg->pprev = &registry;
+			if (registry)
+				registry->pprev = &seg->next;
+			registry = seg;
+		}
+	}
 	pthread_mutex_unlock(&registry_mutex);
+	return r;
 }
 
-void __kipc_fork_unregister(struct kipc_segment *seg)
+void __kipc_fork_close_lock_fd(struct kipc_segment *seg, bool forget)
 {
 	pthread_mutex_lock(&registry_mutex);
-	if (seg->pprev) {
+	if (seg->lock_fd >= 0)
+		SYS(close(seg->lock_fd));
+	seg->lock_fd = -1;
+	if (forget && seg->pprev) {
 		*seg->pprev = seg->next;
 		if (seg->next)
 			seg->next->pprev = seg->pprev;

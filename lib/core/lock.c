@@ -43,9 +43,9 @@ static uint32_t spin(uint32_t *word, uint32_t v)
 
 int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 {
+	int64_t now, look = KIPC_DEADLINE_NEVER;
 	uint32_t v = load_relaxed(word), waiters = 0;
 	bool spun = false;
-	int64_t now;
 	int r;
 
 	for (;;) {
@@ -70,9 +70,12 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 		}
 		if (!deadline) {
 			r = __kipc_peer_reap(seg, owner);
-			if (r <= 0)
-				return r ? r : -EAGAIN;
+			if (r < 0)
+				return r;
+			/* repaired by us, or by another just now, or given up */
 			v = load_relaxed(word);
+			if (v & KIPC_LOCK_OWNER)
+				return -EAGAIN;
 			continue;
 		}
 		if (!(v & KIPC_LOCK_WAITERS) && !try_cmpxchg(word, &v, v | KIPC_LOCK_WAITERS))
@@ -81,13 +84,20 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 		now = __kipc_now_ns();
 		if (now >= deadline)
 			return -ETIMEDOUT;
-		r = __kipc_futex_wait(word, v, min_of(deadline - now, KIPC_OWNER_TICK_NS));
-		waiters = KIPC_LOCK_WAITERS;
-		if (r == -ETIMEDOUT) {
+		if (now >= look) {
+			/* by the clock: signals must not put it off */
 			r = __kipc_peer_reap(seg, owner);
 			if (r < 0)
 				return r;
+			look = KIPC_DEADLINE_NEVER;
+			if (r) {
+				v = load_relaxed(word);
+				continue;
+			}
 		}
+		look = min_of(look, now + KIPC_OWNER_TICK_NS);
+		__kipc_futex_wait(word, v, min_of(deadline, look) - now);
+		waiters = KIPC_LOCK_WAITERS;
 		v = load_relaxed(word);
 	}
 }

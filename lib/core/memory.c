@@ -28,6 +28,8 @@
 #define MADV_COLLAPSE 25
 #endif
 
+#define ALLOCATE_STEP	(1ULL << 20)
+
 /* Before 6.3 the kernel doesn't know MFD_NOEXEC_SEAL and says so with EINVAL. */
 static int memfd(const char *label, unsigned int flags)
 {
@@ -42,13 +44,18 @@ static int memfd(const char *label, unsigned int flags)
 
 int __kipc_memory_allocate(int fd, uint64_t off, uint64_t len)
 {
-	long r;
+	long r = 0;
 
 	if (off > INT64_MAX || len > INT64_MAX - off)
 		return -EOVERFLOW;
-	if (!len)
-		return 0;
-	r = SYS_RETRY(fallocate(fd, 0, (off_t)off, (off_t)len));
+	/* in 6.1 a signal undoes the whole call: in steps, so that not all is to be done again */
+	while (len && !r) {
+		uint64_t step = min_of(len, ALLOCATE_STEP - off % ALLOCATE_STEP);
+
+		r = SYS_RETRY(fallocate(fd, 0, (off_t)off, (off_t)step));
+		off += step;
+		len -= step;
+	}
 	return r == -EFBIG ? -EOVERFLOW : (int)r;
 }
 

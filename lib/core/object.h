@@ -20,7 +20,7 @@ struct kipc_object;
 
 /* What goes over the socket beside the header: descriptors in the kind's own order, and words. */
 struct kipc_transfer {
-	uint32_t nfds;
+	uint32_t nfds;			/* = ops->nfds, before export and import are called */
 	int fds[KIPC_OBJECT_FDS_MAX];	/* export: still the object's; import: owned by the importer */
 	uint64_t args[KIPC_OBJECT_ARGS];
 };
@@ -28,6 +28,7 @@ struct kipc_transfer {
 struct kipc_object_ops {
 	uint16_t kind;			/* enum kipc_seg_kind */
 	uint32_t nfds;			/* exactly so many descriptors */
+	uint32_t nargs;			/* words of args that it uses; the rest must be 0 */
 	int (*export)(struct kipc_object *obj, struct kipc_transfer *t);
 	/*
 	 * Makes a handle from what came; checks everything.  On success the descriptors are the

@@ -133,35 +133,45 @@ static int take_slot(struct kipc_segment *seg)
 	return -EUSERS;
 }
 
-int __kipc_peer_attach(struct kipc_segment *seg)
+/* A slot, but not yet the right to use it: see publish_epoch(). */
+static int attach(struct kipc_segment *seg)
 {
-	char path[32];
 	int r;
 
 	/* a description of our own: fork and dup share one, and so its locks */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
-	seg->lock_fd = (int)SYS_RETRY(open(path, O_RDWR | O_CLOEXEC));
-	if (seg->lock_fd < 0)
-		return seg->lock_fd;
-	r = take_slot(seg);
-	if (r == -EUSERS && __kipc_peer_sweep(seg, 0) > 0)
-		r = take_slot(seg);
-	if (r) {
-		SYS(close(seg->lock_fd));
-		seg->lock_fd = -1;
+	r = __kipc_fork_open_lock_fd(seg);
+	if (r)
 		return r;
+	r = take_slot(seg);
+	if (r == -EUSERS) {
+		__kipc_peer_sweep(seg, 0);	/* if it finds none: others may have done it just now */
+		r = take_slot(seg);
 	}
-	__kipc_fork_register(seg);
-	/* pairs with: __kipc_peer_enter() */
-	store_release(&seg->epoch, load_relaxed(__kipc_fork_epoch));
-	return 0;
+	return r;
 }
 
-void __kipc_peer_detach(struct kipc_segment *seg)
+/* From here on other threads go ahead without looking further. */
+static void publish_epoch(struct kipc_segment *seg)
 {
-	__kipc_fork_unregister(seg);
-	/* in a fork child that never used it, the slot is the parent's */
-	if (seg->slot && load_relaxed(__kipc_fork_epoch) == load_relaxed(&seg->epoch)) {
+	/* pairs with: __kipc_peer_enter() */
+	store_release(&seg->epoch, load_relaxed(__kipc_fork_epoch));
+}
+
+int __kipc_peer_attach(struct kipc_segment *seg)
+{
+	int r = attach(seg);
+
+	if (r)
+		__kipc_fork_close_lock_fd(seg, true);
+	else
+		publish_epoch(seg);
+	return r;
+}
+
+static void detach(struct kipc_segment *seg, bool forget)
+{
+	/* none in a fork child that never used it: it is the parent's */
+	if (seg->slot) {
 		uint32_t slot = seg->slot;
 		int r = seg->ops->repair ? seg->ops->repair(seg, slot) : 0;
 
@@ -175,34 +185,43 @@ void __kipc_peer_detach(struct kipc_segment *seg)
 				__kipc_bell_kick(&seg->bells[i]);
 		seg->slot = 0;
 	}
-	if (seg->lock_fd >= 0)
-		SYS(close(seg->lock_fd));
-	seg->lock_fd = -1;
-	store_relaxed(&seg->epoch, 0);
+	__kipc_fork_close_lock_fd(seg, forget);
+	store_relaxed(&seg->epoch, KIPC_EPOCH_NONE);
+}
+
+void __kipc_peer_detach(struct kipc_segment *seg)
+{
+	__kipc_fork_check();
+	detach(seg, true);
 }
 
 __cold int __kipc_peer_enter_slow(struct kipc_segment *seg)
 {
 	int r = 0;
 
-	if (load_relaxed(__kipc_fork_epoch) == 0)
-		__kipc_fork_child();	/* a clone(2) without handlers */
+	__kipc_fork_check();	/* a clone(2) without handlers */
 	pthread_mutex_lock(&seg->peer_mutex);
-	if (load_relaxed(&seg->epoch) != load_relaxed(__kipc_fork_epoch)) {
-		r = __kipc_peer_attach(seg);
-		if (!r && seg->ops->reattached) {
+	/* with a slot, but no epoch: reattached() itself came here */
+	if (load_relaxed(&seg->epoch) != load_relaxed(__kipc_fork_epoch) && !seg->slot) {
+		r = attach(seg);
+		if (!r && seg->ops->reattached)
 			r = seg->ops->reattached(seg);
-			if (r)
-				__kipc_peer_detach(seg);	/* the next use tries all of it again */
-		}
+		if (r)
+			detach(seg, false);	/* the next use tries all of it again */
+		else
+			publish_epoch(seg);
 	}
 	pthread_mutex_unlock(&seg->peer_mutex);
 	return r;
 }
 
-/* The byte is ours: repair, free the slot. */
+/*
+ * The byte is ours: repair, free the slot.  A slot that is FREE has been repaired already, since our
+ * caller met the claim; but a damaged segment may have claims of slots that nobody had.
+ */
 static int repair_slot(struct kipc_segment *seg, uint32_t slot, struct kipc_peer *p)
 {
+	bool was_free = load_acquire(&p->state) == KIPC_PEER_FREE;
 	int claims;
 
 	claims = seg->ops->repair ? seg->ops->repair(seg, slot) : 0;
@@ -210,6 +229,8 @@ static int repair_slot(struct kipc_segment *seg, uint32_t slot, struct kipc_peer
 		return claims;
 	for (uint32_t i = 0; i < seg->nbells; i++)
 		__kipc_bell_repair(seg, &seg->bells[i], slot);
+	if (was_free && !claims)
+		return 0;
 	store_release(&p->state, KIPC_PEER_FREE);	/* pairs with: take_slot() */
 	fetch_add(&seg->hdr->repairs, 1);
 	fetch_add(&seg->hdr->repaired_claims, (uint64_t)claims);
@@ -226,7 +247,9 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
 		return -EPROTO;
 	if (slot == seg->slot)
 		return 0;
-	pthread_mutex_lock(&seg->peer_mutex);
+	/* a thread that repairs may want a lock that our caller holds: don't wait for it */
+	if (pthread_mutex_trylock(&seg->peer_mutex))
+		return 0;
 	depth = seg->repair_depth;
 	r = depth >= REPAIR_DEPTH_MAX ? -EBUSY : 0;
 	for (uint32_t i = 0; i < depth && !r; i++)
@@ -250,15 +273,17 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
 int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 {
 	uint64_t *swept = &seg->hdr->swept_ns;
-	int64_t now = __kipc_now_ns(), last = (int64_t)load_relaxed(swept);
+	uint64_t now = (uint64_t)__kipc_now_ns(), last = load_relaxed(swept);
 	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers);
 	int n = 0;
 
 	/* a time in the future is a hostile one, or another time namespace's: don't wait for it */
-	if (min_interval_ns && last <= now && now - last < min_interval_ns)
+	if (min_interval_ns && last <= now && now - last < (uint64_t)min_interval_ns)
 		return 0;
-	if (!cmpxchg(swept, (uint64_t)last, (uint64_t)now) && min_interval_ns)
-		return 0;
+	if (pthread_mutex_trylock(&seg->peer_mutex))
+		return 0;	/* as in __kipc_peer_reap(), and don't say that we swept */
+	if (!cmpxchg(swept, last, now) && min_interval_ns)
+		high = 0;
 	for (uint32_t slot = 1; slot <= high; slot++) {
 		/* pairs with: take_slot() */
 		if (load_acquire(&__kipc_peer(seg, slot)->state) == KIPC_PEER_FREE)
@@ -266,5 +291,6 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 		if (__kipc_peer_reap(seg, slot) == 1)
 			n++;
 	}
+	pthread_mutex_unlock(&seg->peer_mutex);
 	return n;
 }

@@ -20,19 +20,24 @@
  * slot alive beyond its death) and the child takes a slot at its first use.  A bare clone(2) that
  * runs no handlers is noticed by a page that the kernel wipes in children (MADV_WIPEONFORK).
  *
- * Locking order: registry mutex (fork) -> peer_mutex.  Not async-signal-safe.
+ * Locking order: peer_mutex -> registry mutex (fork).  Not async-signal-safe.
  */
 #ifndef KIPC_CORE_PEER_H
 #define KIPC_CORE_PEER_H
 
 #include "core/segment.h"
 
-/* The wiped page: the process's epoch, 0 in a fresh child.  Never NULL once a segment exists. */
+/*
+ * The wiped page: the process's epoch, 0 in a fresh child; behind it, who looks after that.  Never
+ * NULL once a segment exists.
+ */
 extern uint64_t *__kipc_fork_epoch;
+
+#define KIPC_EPOCH_NONE	UINT64_MAX	/* of a segment that isn't attached; no process's */
 
 /* Takes a slot.  0, -EUSERS when all are in use, -EMFILE, -ENOENT (/proc isn't mounted). */
 int __kipc_peer_attach(struct kipc_segment *seg);
-/* Repairs what we still hold and gives the slot back. */
+/* Repairs what we still hold and gives the slot back; for good, no child will look for it. */
 void __kipc_peer_detach(struct kipc_segment *seg);
 
 int __kipc_peer_enter_slow(struct kipc_segment *seg);
@@ -61,9 +66,10 @@ bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot);
 
 /*
  * If the slot's process is dead: repairs all that it held.  1 when something was repaired just now,
- * 0 when the slot is alive, unused or being repaired by somebody else; -EPROTO for a slot number
- * that can't be; other errors of the kind's repair().  One system call when it is alive.  May be
- * called with library locks held; never waits for another process.
+ * 0 when the slot is alive, unused or being repaired by somebody else, or when another thread of ours
+ * is attaching or repairing; -EPROTO for a slot number that can't be; other errors of the kind's
+ * repair().  One system call when it is alive.  May be called with library locks held; never waits
+ * for another process or thread.
  */
 int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot);
 
@@ -75,10 +81,17 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns);
 
 /* fork.c.  Sets the epoch and the handlers up, once a process: 0 or a negative errno. */
 int __kipc_fork_init(void);
-/* The list of segments whose lock_fd a child must close. */
-void __kipc_fork_register(struct kipc_segment *seg);
-void __kipc_fork_unregister(struct kipc_segment *seg);
-/* The child's handler, also run late when a child was made behind pthread_atfork()'s back. */
-void __kipc_fork_child(void);
+/* The segment's lock_fd, a description of our own, which a child must close: 0 or a negative errno. */
+int __kipc_fork_open_lock_fd(struct kipc_segment *seg);
+/* Closes it; forget: the segment itself is about to go. */
+void __kipc_fork_close_lock_fd(struct kipc_segment *seg, bool forget);
+/* What the child's handler does, for a child that was made behind pthread_atfork()'s back. */
+void __kipc_fork_late(void);
+
+static inline void __kipc_fork_check(void)
+{
+	if (unlikely(!load_acquire(__kipc_fork_epoch)))	/* pairs with: in_child() */
+		__kipc_fork_late();
+}
 
 #endif

@@ -80,15 +80,17 @@ static bool probe_1g(void)
 
 static bool probe_collapse(void)
 {
-	/* nothing to collapse in a page that isn't mapped by huge ones: only "unknown" is EINVAL */
 	char *p = mmap(NULL, 2 * KIPC_PAGE_2M, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *start;
 	bool ok;
 
 	if (p == MAP_FAILED)
 		return false;
-	ok = madvise((void *)align_up((uintptr_t)p, KIPC_PAGE_2M), KIPC_PAGE_2M, MADV_COLLAPSE) == 0 ||
-	     errno != EINVAL;
+	/* where nothing was touched there is nothing to collapse, which is EINVAL just as "unknown" */
+	start = (char *)align_up((uintptr_t)p, KIPC_PAGE_2M);
+	*start = 1;
+	ok = madvise(start, KIPC_PAGE_2M, MADV_COLLAPSE) == 0 || errno != EINVAL;
 	munmap(p, 2 * KIPC_PAGE_2M);
 	return ok;
 }

@@ -7,11 +7,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/memory.h"
@@ -39,6 +41,7 @@ static int init_common(struct kipc_segment *seg, const struct kipc_segment_ops *
 	memset(seg, 0, sizeof(*seg));
 	seg->ops = ops;
 	seg->fd = seg->lock_fd = -1;
+	seg->epoch = KIPC_EPOCH_NONE;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
 	pthread_mutex_init(&seg->peer_mutex, &attr);
@@ -76,14 +79,52 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 		snprintf(hdr->name, sizeof(hdr->name), "%s", spec->name);
 }
 
-int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_ops *ops,
-			  const struct kipc_segment_spec *spec)
+/* The file and its mapping, or nothing. */
+static int make_memory(struct kipc_segment *seg, const struct kipc_segment_spec *spec,
+		       enum kipc_huge huge)
 {
 	static const char *const labels[] = { "kipc", "kipc:queue", "kipc:pipe",
 					      "kipc:shm", "kipc:array", "kipc:manager" };
+	const char *label = labels[seg->ops->kind < ARRAY_SIZE(labels) ? seg->ops->kind : 0];
 	uint64_t populate = min_of(spec->populate, spec->body_size);
 	struct kipc_memory mem;
 	void *addr;
+	int r;
+
+	r = __kipc_memory_create(&mem, label, seg->body_off + spec->body_size,
+				 seg->body_off + populate, huge);
+	if (r)
+		return r;
+	seg->size = mem.size;
+	seg->page_size = mem.page_size;
+	seg->map_size = mem.size;
+	if (spec->max_body_size > spec->body_size)
+		seg->map_size = max_of(seg->map_size, align_up(seg->body_off + spec->max_body_size,
+							       mem.page_size));
+	r = -EOVERFLOW;
+	if (seg->map_size > MAX_SIZE)
+		goto out_close;
+	r = (int)SYS(fchmod(mem.fd, spec->mode ? spec->mode : 0600));
+	if (r)
+		goto out_close;
+	r = __kipc_memory_map(mem.fd, seg->map_size, seg->page_size, false, mem.thp, &addr);
+	if (r)
+		goto out_close;
+	seg->fd = mem.fd;
+	seg->base = addr;
+	seg->hdr = addr;
+	if (populate)
+		__kipc_memory_populate(addr, seg->body_off + populate, mem.thp);
+	return 0;
+
+out_close:
+	SYS(close(mem.fd));
+	return r;
+}
+
+int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_ops *ops,
+			  const struct kipc_segment_spec *spec)
+{
 	int r;
 
 	r = init_common(seg, ops);
@@ -96,33 +137,23 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 		return -EINVAL;
 	seg->body_off = align_up(KIPC_SEG_PEERS_OFF + seg->npeers * sizeof(struct kipc_peer),
 				 4096ULL);
+	if (!spec->body_size)
+		return -EINVAL;
 	if (spec->body_size > MAX_SIZE || spec->max_body_size > MAX_SIZE)
 		return -EOVERFLOW;
 
-	r = __kipc_memory_create(&mem, labels[ops->kind < ARRAY_SIZE(labels) ? ops->kind : 0],
-				 seg->body_off + spec->body_size, seg->body_off + populate,
-				 spec->huge);
+	r = make_memory(seg, spec, spec->huge);
+	/* the room to grow is reserved in huge pages as well, and there may not be so many */
+	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY && seg->page_size == KIPC_PAGE_1G)
+		r = make_memory(seg, spec, KIPC_HUGE_2M);
+	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY)
+		r = make_memory(seg, spec, KIPC_HUGE_THP);
 	if (r)
 		return r;
-	seg->fd = mem.fd;
-	seg->size = mem.size;
-	seg->page_size = mem.page_size;
-	seg->map_size = mem.size;
-	if (spec->max_body_size > spec->body_size)
-		seg->map_size = max_of(seg->map_size, align_up(seg->body_off + spec->max_body_size,
-							       mem.page_size));
-	r = (int)SYS(fchmod(seg->fd, spec->mode ? spec->mode : 0600));
-	if (r)
-		goto out_close;
-	r = __kipc_memory_map(seg->fd, seg->map_size, seg->page_size, false, mem.thp, &addr);
-	if (r)
-		goto out_close;
-	seg->base = addr;
-	seg->hdr = addr;
-	if (populate)
-		__kipc_memory_populate(addr, seg->body_off + populate, mem.thp);
 	if (spec->lock) {
-		r = (int)SYS(mlock(addr, populate ? seg->body_off + populate : seg->size));
+		uint64_t populate = min_of(spec->populate, spec->body_size);
+
+		r = (int)SYS(mlock(seg->base, populate ? seg->body_off + populate : seg->size));
 		if (r)
 			goto out_unmap;
 	}
@@ -132,7 +163,6 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 out_unmap:
 	munmap(seg->base, seg->map_size);
 	seg->base = NULL;
-out_close:
 	SYS(close(seg->fd));
 	seg->fd = -1;
 	return r;
@@ -187,6 +217,22 @@ static int read_header(int fd, const struct kipc_segment_ops *ops, struct kipc_s
 	return 0;
 }
 
+/*
+ * Whether the file really has pages of that size.  The kernel is asked: hugetlb that calls itself
+ * 4 KiB would be mapped without a reservation, and its holes be SIGBUS.  (Not by st_blksize: that of
+ * shmem is a huge page's where shmem may have some.)
+ */
+static bool pages_are(int fd, uint64_t page_size)
+{
+	struct statfs fs;
+
+	if (SYS(fstatfs(fd, &fs)))
+		return false;
+	if (fs.f_type == HUGETLBFS_MAGIC)
+		return page_size == (uint64_t)fs.f_bsize;
+	return page_size == KIPC_PAGE_4K;
+}
+
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd)
 {
 	struct kipc_seg_header hdr;
@@ -204,13 +250,15 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	r = SYS(fcntl(fd, F_GET_SEALS));
 	if (r < 0 || !(r & F_SEAL_SHRINK) || !S_ISREG(st.st_mode))
 		return -EPROTO;
+	/* nobody could attach to one that can't be written; publish() sets no such seal */
+	if (r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return -EPROTO;
 	r = read_header(fd, ops, &hdr, (uint64_t)st.st_size);
 	if (r)
 		return (int)r;
 	if ((uint64_t)st.st_size > hdr.max_size)
 		return -EPROTO;
-	/* a hugetlb file maps in whole pages only; believe the kernel about which they are */
-	if (hdr.page_size != KIPC_PAGE_4K && hdr.page_size != (uint64_t)st.st_blksize)
+	if (!pages_are(fd, hdr.page_size))
 		return -EPROTO;
 
 	seg->fd = fd;

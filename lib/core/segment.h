@@ -78,12 +78,12 @@ struct kipc_segment {
 	pthread_mutex_t peer_mutex;	/* recursive; attach and repair, within this process */
 	uint32_t repairing[4];		/* slots under repair by the holder of peer_mutex */
 	uint32_t repair_depth;
-	struct kipc_segment *next, **pprev;	/* every attached segment of the process */
+	struct kipc_segment *next, **pprev;	/* every segment that was attached */
 };
 
 struct kipc_segment_spec {
 	const char *name;		/* NULL or "": anonymous */
-	uint64_t body_size;		/* bytes */
+	uint64_t body_size;		/* bytes, not 0 */
 	uint64_t max_body_size;		/* bytes of body it may grow to; 0: never grows */
 	uint32_t npeers;		/* processes at once, 1..KIPC_PEER_MAX; 0: as many as fit 4 KiB */
 	enum kipc_huge huge;
@@ -91,7 +91,7 @@ struct kipc_segment_spec {
 					   sparse, touched later */
 	bool lock;			/* mlock() what is populated */
 	uint64_t compat, ro_compat, incompat;
-	mode_t mode;			/* permission bits of the memfd; 0: 0600 */
+	mode_t mode;			/* permission bits of the memfd, of 0666; 0: 0600 */
 };
 
 /* 32-bit FNV-1a over a list of sizes: any change of a struct changes the stamp. */

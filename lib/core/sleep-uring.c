@@ -16,7 +16,8 @@
  * user_data is a number that never repeats within the ring, so a completion of an earlier sleep
  * can't be mistaken for one of this.
  *
- * Fork: the child finds a ring of another epoch, and drops its copy.
+ * Fork: the child closes its copies of all the threads' rings; they would stay open for as long as it
+ * lives.  One made by a bare clone(2) finds its ring to be of another epoch, and drops that one.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -37,27 +38,84 @@ struct thread_ring {
 	uint64_t bell_id;	/* the poll armed now, or 0 */
 	uint64_t hup_id;	/* likewise */
 	uint64_t hup_token;	/* what hup_id stands for */
+	struct thread_ring *next, **pprev;	/* every ring of the process */
 };
 
 static __thread struct thread_ring *mine;
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool have_key;
+static pthread_mutex_t rings_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct thread_ring *rings;
 
+/* At the end of the thread, among others. */
 static void drop(void *arg)
 {
 	struct thread_ring *tr = arg;
 	int saved = errno;
 
+	pthread_mutex_lock(&rings_mutex);
+	*tr->pprev = tr->next;
+	if (tr->next)
+		tr->next->pprev = tr->pprev;
+	pthread_mutex_unlock(&rings_mutex);
 	io_uring_queue_exit(&tr->ring);
 	free(tr);
 	mine = NULL;
 	errno = saved;
 }
 
+static void drop_mine(void)
+{
+	struct thread_ring *tr = mine;
+
+	pthread_setspecific(key, NULL);
+	drop(tr);
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&rings_mutex);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&rings_mutex);
+}
+
+static void after_fork_child(void)
+{
+	struct thread_ring *tr;
+	int saved = errno;
+
+	pthread_mutex_init(&rings_mutex, NULL);
+	while ((tr = rings)) {
+		rings = tr->next;
+		io_uring_queue_exit(&tr->ring);
+		free(tr);
+	}
+	mine = NULL;
+	pthread_setspecific(key, NULL);
+	errno = saved;
+}
+
+/* In a bare clone of a process: what the other threads had, even the mutex, is past knowing. */
+static void forget_all(void)
+{
+	int saved = errno;
+
+	io_uring_queue_exit(&mine->ring);
+	pthread_mutex_init(&rings_mutex, NULL);
+	rings = NULL;
+	mine = NULL;
+	pthread_setspecific(key, NULL);
+	errno = saved;
+}
+
 static void make_key(void)
 {
-	have_key = pthread_key_create(&key, drop) == 0;
+	have_key = pthread_key_create(&key, drop) == 0 &&
+		   pthread_atfork(before_fork, after_fork_parent, after_fork_child) == 0;
 }
 
 static int make_ring(void)
@@ -95,6 +153,13 @@ static int make_ring(void)
 		return r;
 	}
 	tr->epoch = load_relaxed(__kipc_fork_epoch);
+	pthread_mutex_lock(&rings_mutex);
+	tr->next = rings;
+	tr->pprev = &rings;
+	if (rings)
+		rings->pprev = &tr->next;
+	rings = tr;
+	pthread_mutex_unlock(&rings_mutex);
 	mine = tr;
 	return 0;
 }
@@ -156,14 +221,19 @@ static int enter(struct thread_ring *tr, int64_t until_ns)
 	return io_uring_submit_and_wait_timeout(&tr->ring, &cqe, 1, &ts, NULL);
 }
 
+/* The ring is of no use: forbidden by a sandbox that came later, or its descriptor was closed. */
+static bool broken(int r)
+{
+	return r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY;
+}
+
 int __kipc_sleep_uring(int bell_fd, int hup_fd, uint64_t hup_token, int64_t until_ns)
 {
 	struct thread_ring *tr = mine;
-	int saved = errno, got = 0, r;
+	int saved = errno, got = 0, failed = 0, r;
 
 	if (tr && tr->epoch != load_relaxed(__kipc_fork_epoch)) {
-		pthread_setspecific(key, NULL);
-		drop(tr);
+		forget_all();
 		tr = NULL;
 	}
 	if (!tr) {
@@ -188,24 +258,22 @@ int __kipc_sleep_uring(int bell_fd, int hup_fd, uint64_t hup_token, int64_t unti
 	for (;;) {
 		r = enter(tr, until_ns);
 		got |= harvest(tr);
-		if (got || r == -ETIME || r == -EINTR || r < 0)
+		if (got || r < 0)
 			break;
 		/* only left-overs of earlier sleeps */
 	}
-	if (tr->bell_id) {
+	if (!got && (r == -EAGAIN || r == -EBUSY))
+		failed = r;
+	if (tr->bell_id && !broken(r))
 		disarm(tr, tr->bell_id);
-		while (tr->bell_id) {
-			r = enter(tr, INT64_MAX);
-			got |= harvest(tr);
-			if (r < 0 && r != -EINTR && r != -ETIME && r != -EAGAIN && r != -EBUSY) {
-				/* the ring is broken: closing it disarms */
-				pthread_setspecific(key, NULL);
-				drop(tr);
-				got |= 1;
-				break;
-			}
-		}
+	while (tr->bell_id && !broken(r)) {
+		r = enter(tr, INT64_MAX);
+		got |= harvest(tr);
+	}
+	if (broken(r)) {
+		drop_mine();	/* which disarms, too */
+		failed = r;
 	}
 	errno = saved;
-	return got;
+	return got ? got : failed;
 }

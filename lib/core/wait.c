@@ -170,9 +170,9 @@ static void check_drainer(struct kipc_wait *w)
 
 int __kipc_wait(struct kipc_wait *w)
 {
+	int64_t now, tick, look = KIPC_DEADLINE_NEVER;
 	bool force = false, drained;
 	uint32_t owner;
-	int64_t now, tick;
 	int r, got;
 
 	if (w->deadline == 0)
@@ -181,6 +181,7 @@ int __kipc_wait(struct kipc_wait *w)
 		return 0;
 
 	__kipc_bell_announce(w->seg, w->bell);
+	w->slept = true;	/* a drain, too, may eat a wake-up that was meant for two */
 	for (;;) {
 		drained = __kipc_bell_drain(w->seg, w->bell, force);
 		if (w->ready(w->arg)) {
@@ -189,26 +190,38 @@ int __kipc_wait(struct kipc_wait *w)
 		}
 		now = __kipc_now_ns();
 		if (now >= w->deadline) {
-			r = -ETIMEDOUT;
+			/* who only ever waits for less than a tick must see deaths as well */
+			owner = w->owner ? w->owner(w->arg) : 0;
+			__kipc_peer_sweep(w->seg, owner ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS);
+			r = w->ready(w->arg) ? 0 : -ETIMEDOUT;
 			break;
 		}
 		owner = w->owner ? w->owner(w->arg) : 0;
 		tick = drained && !owner ? KIPC_TICK_NS : KIPC_OWNER_TICK_NS;
-		got = __kipc_sleep(drained ? w->bell->fd : -1, w->hup_fd, w->hup_token,
-				   min_of(w->deadline, now + tick));
-		w->slept = true;
-		force = got & 1;
-		if (got & 2) {
-			w->hup = true;
-			r = 0;
-			break;
-		}
-		if (!got) {
+		if (now >= look) {
+			/* by the clock: rings and signals must not put it off */
 			if (!drained)
 				check_drainer(w);
 			if (owner)
 				__kipc_peer_reap(w->seg, owner);
 			__kipc_peer_sweep(w->seg, KIPC_TICK_NS / 2);
+			look = KIPC_DEADLINE_NEVER;
+			if (w->ready(w->arg)) {
+				r = 0;
+				break;
+			}
+		}
+		look = min_of(look, now + tick);
+		got = __kipc_sleep(drained ? w->bell->fd : -1, w->hup_fd, w->hup_token,
+				   min_of(w->deadline, look));
+		force = got & 1;
+		if (got & 2) {
+			/* our wake-up was perhaps the bell's only one: nobody else will drain */
+			if (force)
+				__kipc_bell_drain(w->seg, w->bell, true);
+			w->hup = true;
+			r = 0;
+			break;
 		}
 	}
 	__kipc_bell_retract(w->seg, w->bell);

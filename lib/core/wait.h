@@ -48,7 +48,7 @@ struct kipc_wait {
 					   sleep, so a new descriptor of the same number must have a
 					   new token (__kipc_hup_token()) */
 	int64_t deadline;		/* from __kipc_deadline() */
-	bool slept;			/* out: at least one sleep; hand the wake-up on */
+	bool slept;			/* out: it may have eaten a wake-up; hand it on */
 	bool hup;			/* out: hup_fd had something */
 };
 
@@ -71,7 +71,8 @@ uint64_t __kipc_hup_token(void);
 bool __kipc_spin_until(struct kipc_spin *spin, bool (*ready)(void *arg), void *arg);
 
 /* What sleeps: 1 when events came on bell_fd, 2 on hup_fd (may be -1), 3 on both, 0: until_ns
- * passed or a signal came.  Either of these; chosen once a process.  bell_fd may be -1. */
+ * passed or a signal came.  Either of these; chosen once a process.  bell_fd may be -1.  Negative,
+ * from the one with io_uring only: it can't sleep, and is disarmed. */
 int __kipc_sleep(int bell_fd, int hup_fd, uint64_t hup_token, int64_t until_ns);
 int __kipc_sleep_uring(int bell_fd, int hup_fd, uint64_t hup_token, int64_t until_ns);
 int __kipc_sleep_ppoll(int bell_fd, int hup_fd, int64_t until_ns);
