@@ -4,8 +4,8 @@
  *
  * Progress: lock-free.  A failed CAS means that another claimed or helped.  A step that finds the
  * words unchanged and impossible gives -EPROTO, so a damaged ring can't make us loop: each turn
- * either ends, or moves a hint over a cell that says it was claimed, and a cell can say so for two
- * laps at most.
+ * either ends, or moves a hint over a cell that says it was claimed; no hint goes further than the
+ * laps that the cells show, nor head further than a ring beyond tail.
  */
 #include "queue/queue.h"
 
@@ -31,6 +31,23 @@ static inline void prefetch_ahead(const struct kipc_queue *q, uint32_t index)
 	__builtin_prefetch(cell + 64, 1);
 }
 
+/*
+ * For the holder of the claim on the position before `to`, and before it settles that claim.  Should
+ * others have moved the hint on between the two steps, this moves it back, but by less than a ring:
+ * nobody gets a ring ahead of a cell that is held.  (Documentation/models/queue.pml stores without even
+ * looking.)  A CAS would cost as much as the claim itself.  Who holds no claim must use one, in help().
+ */
+static inline void move_hint(uint64_t *hint, uint64_t from, uint64_t to)
+{
+	if (likely(load_relaxed(hint) == from))
+		store_relaxed(hint, to);
+}
+
+static inline void help(const struct kipc_queue *q, uint64_t *hint, uint64_t pos)
+{
+	cmpxchg(hint, pos, pos_next(q, pos));
+}
+
 /* Whether the hint still is what we judged by: then what we found can't be. */
 static int damaged_unless_moved(uint64_t *hint, uint64_t pos)
 {
@@ -42,6 +59,8 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
 	struct kipc_queue_shared *sh = q->sh;
 	uint32_t slot = q->obj.seg.slot;
 
+	if (unlikely(load_relaxed(&sh->shutdown)))
+		return -EPIPE;
 	for (;;) {
 		uint64_t pos = load_relaxed(&sh->tail), lap = pos_lap(q, pos), state, ahead;
 		uint32_t index = pos_index(q, pos);
@@ -57,24 +76,28 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
 			if (!cmpxchg(&cell->state, state,
 				     cell_state(lap, KIPC_CELL_WRITING, slot)))
 				continue;
-			cmpxchg(&sh->tail, pos, pos_next(q, pos));
+			move_hint(&sh->tail, pos, pos_next(q, pos));
 			c->cell = cell;
 			c->pos = pos;
 			c->index = index;
 			c->flags = 0;
 			/* after the claim; pairs with: kipc_queue_shutdown() */
-			if (unlikely(load_acquire(&sh->shutdown))) {
-				__kipc_queue_skip(q, c);
+			if (unlikely(load_seq_cst(&sh->shutdown))) {
+				cells_release(q, c, 1);
+				__kipc_queue_skipped(q);
 				return -EPIPE;
 			}
 			return 0;
 		}
 		ahead = laps_ahead(q, state, pos);
 		if (ahead <= 1) {
-			cmpxchg(&sh->tail, pos, pos_next(q, pos));	/* claimed: help */
+			help(q, &sh->tail, pos);	/* claimed */
 		} else if (ahead == q->lap_mask) {
-			if (load_acquire(&sh->tail) == pos)
-				return load_acquire(&sh->shutdown) ? -EPIPE : -EAGAIN;
+			if (load_acquire(&sh->tail) != pos)
+				continue;
+			if (unlikely(!state_possible(q, state)))
+				return -EPROTO;
+			return load_acquire(&sh->shutdown) ? -EPIPE : -EAGAIN;
 		} else {
 			r = damaged_unless_moved(&sh->tail, pos);
 			if (r)
@@ -108,16 +131,17 @@ int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int
 	}
 	if (got == 1)
 		return 1;
-	cmpxchg(&q->sh->tail, second, pos);
-	if (unlikely(load_acquire(&q->sh->shutdown)))	/* as for the first */
-		while (got > 1)
-			__kipc_queue_skip(q, &claims[--got]);
+	move_hint(&q->sh->tail, second, pos);
+	if (unlikely(load_seq_cst(&q->sh->shutdown))) {	/* as for the first */
+		cells_release(q, claims + 1, got - 1);
+		for (; got > 1; got--)
+			__kipc_queue_skipped(q);
+	}
 	return got;
 }
 
-void __kipc_queue_skip(struct kipc_queue *q, struct kipc_claim *c)
+void __kipc_queue_skipped(struct kipc_queue *q)
 {
-	cells_release(q, c, 1);
 	fetch_add(&q->sh->skipped, 1);
 	/* a consumer may wait for this place to be settled, a producer for the cell */
 	ring_readable(q);
@@ -178,27 +202,50 @@ static __cold int claim_returned(struct kipc_queue *q, struct kipc_claim *c, uin
 	return -EAGAIN;
 }
 
+/*
+ * If the cell is of lap m, all up to position (m - 2, index) is over, since (m - 1, index) could not
+ * have been claimed otherwise.  So whole laps are passed at once, and only what is younger, which
+ * may hold messages, step by step.  Head can be beyond tail by what tail lags, no more.
+ */
+__cold int __kipc_queue_pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead)
+{
+	struct kipc_queue_shared *sh = q->sh;
+	uint64_t to = pos;
+
+	if (ahead > 2)
+		to += (ahead - 2) << q->index_bits;
+	to = pos_next(q, to);
+	if (pos_distance(q, to, load_acquire(&sh->tail)) < -(int64_t)q->capacity)
+		return damaged_unless_moved(&sh->head, pos);
+	cmpxchg(&sh->head, pos, to);
+	return 0;
+}
+
 int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t size)
 {
 	struct kipc_queue_shared *sh = q->sh;
 	int r;
 
-	if (unlikely(load_relaxed(&sh->returned) != load_relaxed(&sh->scanned))) {
-		r = claim_returned(q, c, size);
-		if (r != -EAGAIN)
-			return r;
-	}
 	for (;;) {
-		/* before the cell; pairs with: kipc_queue_shutdown() */
+		/* before the cells; pairs with: kipc_queue_shutdown() */
 		uint32_t shutdown = load_acquire(&sh->shutdown);
-		uint64_t pos = load_relaxed(&sh->head), state, ahead;
-		uint32_t index = pos_index(q, pos);
+		uint64_t pos, state, ahead;
+		enum kipc_cell_phase phase;
 		struct kipc_cell *cell;
+		uint32_t index;
+		bool held;
 
-		if (unlikely(index >= q->capacity))
-			return -EPROTO;
 		if (unlikely(shutdown))
 			fence_full();
+		if (unlikely(load_relaxed(&sh->returned) != load_relaxed(&sh->scanned))) {
+			r = claim_returned(q, c, size);
+			if (r != -EAGAIN)
+				return r;
+		}
+		pos = load_relaxed(&sh->head);
+		index = pos_index(q, pos);
+		if (unlikely(index >= q->capacity))
+			return -EPROTO;
 		cell = cell_at(q, index);
 		state = load_acquire(&cell->state);	/* [A] pairs with: cells_publish() */
 		if (likely(state == cell_state(pos_lap(q, pos), KIPC_CELL_READY, 0))) {
@@ -206,50 +253,30 @@ int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t 
 			if (r == -EAGAIN)
 				continue;
 			if (likely(!r)) {
-				cmpxchg(&sh->head, pos, pos_next(q, pos));
+				move_hint(&sh->head, pos, pos_next(q, pos));
 				c->pos = pos;
 				c->flags = 0;
 			}
 			return r;
 		}
 		ahead = laps_ahead(q, state, pos);
-		switch (cell_phase(state)) {
-		case KIPC_CELL_READING:
-		case KIPC_CELL_RETURNED:
-			if (ahead == 0) {
-				cmpxchg(&sh->head, pos, pos_next(q, pos));	/* taken: help */
-				continue;
-			}
-			if (ahead == q->lap_mask) {
-				if (load_acquire(&sh->head) == pos)
-					return shutdown ? -EPIPE : -EAGAIN;
-				continue;
-			}
-			break;
-		case KIPC_CELL_FREE:
-			if (ahead == 1) {
-				cmpxchg(&sh->head, pos, pos_next(q, pos));	/* over: help */
-				continue;
-			}
-			if (ahead == 0) {
-				if (load_acquire(&sh->head) == pos)
-					return shutdown ? -EPIPE : -EAGAIN;
-				continue;
-			}
-			break;
-		case KIPC_CELL_WRITING:
-			if (ahead == 0) {
-				if (load_acquire(&sh->head) == pos)
-					return -EAGAIN;
-				continue;
-			}
-			break;
-		default:
-			break;
+		phase = cell_phase(state);
+		held = phase == KIPC_CELL_READING || phase == KIPC_CELL_RETURNED;
+		if (laps_later(q, ahead)) {
+			r = __kipc_queue_pass_over(q, pos, ahead);
+			if (r)
+				return r;
+		} else if (ahead == 0 && held) {
+			help(q, &sh->head, pos);	/* taken */
+		} else if (load_acquire(&sh->head) == pos) {
+			/* not claimed yet, being written, or a whole ring of taken ones */
+			if (!(ahead == 0 && phase <= KIPC_CELL_WRITING) &&
+			    !(ahead == q->lap_mask && held))
+				return -EPROTO;
+			if (unlikely(!state_possible(q, state)))
+				return -EPROTO;
+			return shutdown && phase != KIPC_CELL_WRITING ? -EPIPE : -EAGAIN;
 		}
-		r = damaged_unless_moved(&sh->head, pos);
-		if (r)
-			return r;
 	}
 }
 
@@ -274,6 +301,6 @@ int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int
 		c->flags = 0;
 	}
 	if (got > 1)
-		cmpxchg(&q->sh->head, second, pos);
+		move_hint(&q->sh->head, second, pos);
 	return got;
 }

@@ -119,7 +119,9 @@ KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg)
 
 	if (r)
 		return r;
-	cells_release(q, &c, 1);
+	/* pairs with: __kipc_queue_claim_put() [B] */
+	if (!cell_end(q, &c, KIPC_CELL_READING, state_next_lap(q, claim_lap(q, &c))))
+		return -EINVAL;
 	msg->data = NULL;
 	ring_writable(q);
 	return 0;
@@ -132,7 +134,9 @@ KIPC_API int kipc_queue_requeue(struct kipc_queue *q, struct kipc_msg *msg)
 
 	if (r)
 		return r;
-	xchg(&c.cell->state, cell_state(claim_lap(q, &c), KIPC_CELL_RETURNED, 0));
+	if (!cell_end(q, &c, KIPC_CELL_READING,
+		      cell_state(claim_lap(q, &c), KIPC_CELL_RETURNED, 0)))
+		return -EINVAL;
 	fetch_add(&q->sh->returned, 1);	/* pairs with: claim_returned() */
 	msg->data = NULL;
 	ring_readable(q);

@@ -4,37 +4,108 @@
 
 #include "queue/queue.h"
 
+/* Where a hint is, what its cell says, and how many laps that is ahead. */
+struct place {
+	uint64_t pos;
+	uint64_t ahead;
+	enum kipc_cell_phase phase;
+};
+
+static int look_at(struct kipc_queue *q, uint64_t *hint, struct place *p)
+{
+	uint64_t state;
+	uint32_t index;
+
+	p->pos = load_relaxed(hint);
+	index = pos_index(q, p->pos);
+	if (index >= q->capacity)
+		return -EPROTO;
+	state = load_acquire(&cell_at(q, index)->state);
+	p->ahead = laps_ahead(q, state, p->pos);
+	p->phase = cell_phase(state);
+	/* neither of its own lap, nor of one before or later: not unless the hint has moved on */
+	if (p->ahead != 0 && p->ahead != q->lap_mask && !laps_later(q, p->ahead) &&
+	    load_acquire(hint) == p->pos)
+		return -EPROTO;
+	return 0;
+}
+
+/* One step; 1 when it may have to go on. */
+static int normalise_tail(struct kipc_queue *q)
+{
+	struct place p;
+	int r = look_at(q, &q->sh->tail, &p);
+
+	if (r)
+		return r;
+	if (p.ahead > 1 && p.ahead != q->lap_mask)
+		return load_acquire(&q->sh->tail) == p.pos ? -EPROTO : 1;
+	if (p.ahead != 1 && (p.ahead != 0 || p.phase == KIPC_CELL_FREE))
+		return 0;
+	cmpxchg(&q->sh->tail, p.pos, pos_next(q, p.pos));
+	return 1;
+}
+
+static int normalise_head(struct kipc_queue *q)
+{
+	struct place p;
+	int r = look_at(q, &q->sh->head, &p);
+
+	if (r)
+		return r;
+	if (laps_later(q, p.ahead)) {
+		r = __kipc_queue_pass_over(q, p.pos, p.ahead);
+		return r ? r : 1;
+	}
+	if (p.ahead != 0 || (p.phase != KIPC_CELL_READING && p.phase != KIPC_CELL_RETURNED))
+		return 0;
+	cmpxchg(&q->sh->head, p.pos, pos_next(q, p.pos));
+	return 1;
+}
+
 /*
  * Helps both hints forward over what is claimed and taken, so that their distance is the length: a
- * process may have died between a claim and its hint.  At most a ring's worth of steps.
+ * process may have died between a claim and its hint.  Tail has a ring to walk at most, and head,
+ * which jumps over whole laps, less than four; what is moving faster is left to itself.
  */
 int __kipc_queue_normalise(struct kipc_queue *q)
 {
-	uint64_t *hints[] = { &q->sh->tail, &q->sh->head };
+	uint64_t i;
+	int r = 1;
 
-	for (int h = 0; h < 2; h++) {
-		for (uint32_t i = 0; i <= q->capacity; i++) {
-			uint64_t pos = load_relaxed(hints[h]), state, ahead;
-			uint32_t index = pos_index(q, pos);
-			enum kipc_cell_phase phase;
-			bool passed;
+	for (i = 0; i <= q->capacity && r == 1; i++)
+		r = normalise_tail(q);
+	if (r < 0)
+		return r;
+	r = 1;
+	for (i = 0; i <= 4 * (uint64_t)q->capacity && r == 1; i++)
+		r = normalise_head(q);
+	return min_of(r, 0);
+}
 
-			if (index >= q->capacity)
-				return -EPROTO;
-			state = load_acquire(&cell_at(q, index)->state);
-			ahead = laps_ahead(q, state, pos);
-			phase = cell_phase(state);
-			passed = ahead == 1;
-			if (ahead == 0 && h == 0)
-				passed = phase != KIPC_CELL_FREE;
-			else if (ahead == 0)
-				passed = phase == KIPC_CELL_READING || phase == KIPC_CELL_RETURNED;
-			if (!passed)
-				break;
-			cmpxchg(hints[h], pos, pos_next(q, pos));
-		}
+/*
+ * Positions from head on that were given up between messages.  `settled` remembers the state of the
+ * counters at which there were none, so that this costs nothing as long as nobody aborts or dies.
+ */
+static int64_t skipped_between(struct kipc_queue *q, uint64_t head, int64_t distance)
+{
+	/* whoever dies before it counted is counted among the returned ones: see repair() */
+	uint64_t events = load_acquire(&q->sh->skipped) + load_acquire(&q->sh->returned) +
+			  load_acquire(&q->sh->dropped);
+	int64_t n = 0;
+
+	if (load_relaxed(&q->settled) == events)
+		return 0;
+	for (int64_t i = 0; i < min_of(distance, (int64_t)q->capacity); i++) {
+		uint64_t state = load_acquire(&cell_at(q, pos_index(q, head))->state);
+
+		if (laps_later(q, laps_ahead(q, state, head)))
+			n++;
+		head = pos_next(q, head);
 	}
-	return 0;
+	if (!n)
+		store_relaxed(&q->settled, events);
+	return n;
 }
 
 static uint64_t count_returned(struct kipc_queue *q)
@@ -67,6 +138,7 @@ KIPC_API ssize_t kipc_queue_len(struct kipc_queue *q)
 	n = pos_distance(q, head, tail);
 	if (n < 0)
 		n = 0;		/* they moved between the two loads */
+	n -= skipped_between(q, head, n);
 	n += (int64_t)count_returned(q);
 	return (ssize_t)min_of(n, (int64_t)q->capacity);
 }
@@ -89,7 +161,7 @@ KIPC_API int kipc_queue_full(struct kipc_queue *q)
 		r = __kipc_queue_normalise(q);
 	if (r)
 		return r;
-	return load_relaxed(&q->sh->shutdown) ? 0 : !__kipc_queue_can_put(q);
+	return load_relaxed(&q->sh->shutdown) ? 0 : !__kipc_queue_has_room(q);
 }
 
 KIPC_API ssize_t kipc_queue_capacity(struct kipc_queue *q)

@@ -16,10 +16,10 @@
 __cold void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index)
 {
 	struct kipc_queue_shared *sh = q->sh;
-	uint64_t waiting = load_relaxed(&sh->bells[KIPC_QUEUE_BELL_JOIN].word) & KIPC_BELL_SLEEPERS;
+	uint64_t waiting = load_seq_cst(&sh->bells[KIPC_QUEUE_BELL_JOIN].word) & KIPC_BELL_SLEEPERS;
 
 	/* several wait for different cells, of which only one is written down: wake them all */
-	if (waiting == 1 && load_relaxed(&sh->join_index) != index)
+	if (waiting == 1 && load_seq_cst(&sh->join_index) != index)
 		return;
 	fetch_add(&sh->join_seq, 1);
 	__kipc_futex_wake(&sh->join_seq, INT_MAX);
@@ -94,7 +94,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 		seq = load_acquire(&q->sh->join_seq);
 		index = pos_index(q, pos_prev(q, pos));
 		xchg(&q->sh->join_index, index);
-		/* pairs with: cells_release() */
+		fence_full();	/* pairs with: cells_release(), cell_end() */
 		if (!find_open(q, &pos, &left)) {
 			r = 0;
 			break;
@@ -111,5 +111,10 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 			__kipc_peer_sweep(seg, KIPC_TICK_NS / 2);
 	}
 	__kipc_bell_retract(seg, bell);
+	/* if one is left, what is written down is our cell, not the one that it waits for */
+	if (somebody_joins(q)) {
+		fetch_add(&q->sh->join_seq, 1);
+		__kipc_futex_wake(&q->sh->join_seq, INT_MAX);
+	}
 	return r;
 }

@@ -137,8 +137,10 @@ KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 			return -EINVAL;
 		memcpy(there, msg->data, msg->len);
 	}
-	c.len = msg->len;
-	cells_publish(q, &c, 1);
+	store_relaxed(&c.cell->len, msg->len);
+	/* pairs with: __kipc_queue_claim_get() [A] */
+	if (!cell_end(q, &c, KIPC_CELL_WRITING, cell_state(claim_lap(q, &c), KIPC_CELL_READY, 0)))
+		return -EINVAL;
 	msg->data = NULL;
 	ring_readable(q);
 	return 0;
@@ -151,7 +153,9 @@ KIPC_API int kipc_queue_abort(struct kipc_queue *q, struct kipc_msg *msg)
 
 	if (r)
 		return r;
-	__kipc_queue_skip(q, &c);
+	if (!cell_end(q, &c, KIPC_CELL_WRITING, state_next_lap(q, claim_lap(q, &c))))
+		return -EINVAL;
 	msg->data = NULL;
+	__kipc_queue_skipped(q);
 	return 0;
 }

@@ -11,14 +11,16 @@
  *	READING(n, s)	-> FREE(n + 1)		s, in done: one store, it is acknowledged
  *			-> RETURNED(n)		s requeues; or s is dead, by the reaper
  *	RETURNED(n)	-> READING(n, s)	a consumer: one CAS, it is taken again, flagged
+ *	READY, RETURNED(n) -> FREE(n + 1)	a producer that drops the oldest: one CAS
  *
  * So every state is either nobody's or carries its owner, and each step is one 8-byte store or CAS.
  *
- * tail and head are hints.  They are never too high, since only a CAS from p to p + 1 moves them
- * (batches: to the last claimed + 1), and only after position p was claimed; when their mover dies
- * or lags, whoever meets them helps them forward.  Being claimed is a matter of the cell alone.  No
- * position is claimed before the one in front of it, since tail only passes claimed cells: this
- * gives the order per producer.
+ * tail and head are hints.  They are never too high: who claimed position p, and holds it still, moves
+ * them from p to p + 1 (batches: behind the last claimed); when that one dies or lags, whoever meets
+ * them helps them forward, by a CAS.  Being claimed is a matter of the cell alone.  No position is
+ * claimed before the one in front of it, since tail only passes claimed cells: this gives the order
+ * per producer.  So tail lags behind the claims by less than a ring; but head by any
+ * number of laps, when all that went by was aborted, dropped, or returned and taken again.
  *
  * Returned messages stand behind head.  `returned` is moved after a cell became RETURNED (by the
  * reaper in any case, should the returner have died before that); consumers scan the ring while
@@ -52,6 +54,7 @@ struct kipc_queue {
 	uint32_t cell_size;
 	uint32_t inline_size;		/* bytes that fit into a cell */
 	uint32_t overflow;
+	uint64_t settled;		/* see skipped_between() */
 	struct kipc_bell bells[KIPC_QUEUE_BELLS];
 	struct kipc_spin spins[KIPC_QUEUE_BELLS];
 };
@@ -104,6 +107,22 @@ static inline uint64_t laps_ahead(const struct kipc_queue *q, uint64_t state, ui
 	return (cell_lap(state) - pos_lap(q, pos)) & q->lap_mask;
 }
 
+/* Whether `ahead` laps are ahead, and not behind: the position is over. */
+static inline bool laps_later(const struct kipc_queue *q, uint64_t ahead)
+{
+	return ahead - 1 < q->lap_mask / 2;
+}
+
+/* Whether such a state can be: a slot where, and only where, somebody holds the cell. */
+static inline bool state_possible(const struct kipc_queue *q, uint64_t state)
+{
+	enum kipc_cell_phase phase = cell_phase(state);
+	bool held = phase == KIPC_CELL_WRITING || phase == KIPC_CELL_READING;
+
+	return phase <= KIPC_CELL_RETURNED && held == (cell_slot(state) != 0) &&
+	       cell_slot(state) <= q->obj.seg.npeers;
+}
+
 /* The state that a cell is left in when lap `lap` is over for it. */
 static inline uint64_t state_next_lap(const struct kipc_queue *q, uint64_t lap)
 {
@@ -116,7 +135,8 @@ static inline int64_t pos_distance(const struct kipc_queue *q, uint64_t a, uint6
 	uint64_t index_mask = (1ULL << q->index_bits) - 1;
 	int64_t laps = (int64_t)((b & ~index_mask) - (a & ~index_mask)) >> q->index_bits;
 
-	return laps * q->capacity + (int64_t)pos_index(q, b) - (int64_t)pos_index(q, a);
+	/* unsigned: hostile positions may overflow */
+	return (int64_t)((uint64_t)laps * q->capacity + pos_index(q, b) - pos_index(q, a));
 }
 
 static inline void *cell_data(const struct kipc_queue *q, struct kipc_cell *cell, uint32_t index,
@@ -152,13 +172,16 @@ int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t 
 int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int n);
 int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int n,
 			    const struct iovec *sizes);
-/* Leaves a WRITING cell without a message. */
-void __kipc_queue_skip(struct kipc_queue *q, struct kipc_claim *c);
+/* A WRITING cell was left without a message: counts it, and tells who may wait for it. */
+void __kipc_queue_skipped(struct kipc_queue *q);
+/* Moves head over the position pos, whose cell is `ahead` laps later.  0 or -EPROTO. */
+int __kipc_queue_pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead);
 
 /* wait.c: the same until it works or the time is up. */
 int __kipc_queue_wait_put(struct kipc_queue *q, struct kipc_claim *c, int64_t timeout_ns);
 int __kipc_queue_wait_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t size,
 			  int64_t timeout_ns);
+bool __kipc_queue_has_room(struct kipc_queue *q);
 bool __kipc_queue_can_put(void *q);
 bool __kipc_queue_can_get(void *q);
 
@@ -179,7 +202,7 @@ void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index);
 static inline void cells_publish(struct kipc_queue *q, struct kipc_claim *c, int n)
 {
 	for (int i = 0; i < n; i++) {
-		c[i].cell->len = c[i].len;
+		store_relaxed(&c[i].cell->len, c[i].len);	/* latecomers still look */
 		if (i < n - 1)
 			store_release(&c[i].cell->state,
 				      cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
@@ -187,6 +210,12 @@ static inline void cells_publish(struct kipc_queue *q, struct kipc_claim *c, int
 			xchg(&c[i].cell->state,
 			     cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
 	}
+}
+
+/* After cells became FREE; pairs with: kipc_queue_join() */
+static inline bool somebody_joins(struct kipc_queue *q)
+{
+	return load_seq_cst(&q->sh->bells[KIPC_QUEUE_BELL_JOIN].word) & KIPC_BELL_SLEEPERS;
 }
 
 /*
@@ -201,10 +230,22 @@ static inline void cells_release(struct kipc_queue *q, struct kipc_claim *c, int
 		else
 			xchg(&c[i].cell->state, state_next_lap(q, claim_lap(q, &c[i])));
 	}
-	/* pairs with: kipc_queue_join() */
-	if (unlikely(load_relaxed(&q->sh->bells[KIPC_QUEUE_BELL_JOIN].word) & KIPC_BELL_SLEEPERS))
-		for (int i = 0; i < n; i++)
-			__kipc_queue_wake_join(q, c[i].index);
+	for (int i = 0; i < n && unlikely(somebody_joins(q)); i++)
+		__kipc_queue_wake_join(q, c[i].index);
+}
+
+/*
+ * Ends a claim that the user holds (phase) with the state `to`; false when it isn't there any more:
+ * two threads may end the same one at once, and then the cell may already be somebody else's.
+ */
+static inline bool cell_end(struct kipc_queue *q, struct kipc_claim *c, enum kipc_cell_phase phase,
+			    uint64_t to)
+{
+	if (!cmpxchg(&c->cell->state, cell_state(claim_lap(q, c), phase, q->obj.seg.slot), to))
+		return false;
+	if (cell_phase(to) == KIPC_CELL_FREE && unlikely(somebody_joins(q)))
+		__kipc_queue_wake_join(q, c->index);
+	return true;
 }
 
 static inline void ring_readable(struct kipc_queue *q)

@@ -7,16 +7,42 @@
  */
 #include "queue/queue.h"
 
+/* The state of the cell that the next message goes to; *pos is its position. */
+static uint64_t state_at_tail(struct kipc_queue *q, uint64_t *pos)
+{
+	uint32_t index;
+
+	*pos = load_relaxed(&q->sh->tail);
+	index = pos_index(q, *pos);
+	return index < q->capacity ? load_acquire(&cell_at(q, index)->state) : 0;
+}
+
+bool __kipc_queue_has_room(struct kipc_queue *q)
+{
+	uint64_t pos, state = state_at_tail(q, &pos);
+
+	if (pos_index(q, pos) >= q->capacity || load_relaxed(&q->sh->shutdown))
+		return true;	/* to be told so by the operation */
+	return laps_ahead(q, state, pos) != q->lap_mask;
+}
+
+/*
+ * The ring is full, and the oldest message, which stands where the next one goes, is nobody's: a put
+ * may drop it.  While somebody holds that place, dropping others would make no room.
+ */
+static bool may_drop(struct kipc_queue *q, uint64_t state, uint64_t pos)
+{
+	return q->overflow == KIPC_OVERFLOW_DROP_OLDEST &&
+	       laps_ahead(q, state, pos) == q->lap_mask &&
+	       (cell_phase(state) == KIPC_CELL_READY || cell_phase(state) == KIPC_CELL_RETURNED);
+}
+
 bool __kipc_queue_can_put(void *arg)
 {
 	struct kipc_queue *q = arg;
-	uint64_t pos = load_relaxed(&q->sh->tail), state;
-	uint32_t index = pos_index(q, pos);
+	uint64_t pos, state = state_at_tail(q, &pos);
 
-	if (index >= q->capacity || load_relaxed(&q->sh->shutdown))
-		return true;	/* to be told so by the operation */
-	state = load_acquire(&cell_at(q, index)->state);
-	return laps_ahead(q, state, pos) != q->lap_mask;
+	return __kipc_queue_has_room(q) || may_drop(q, state, pos);
 }
 
 bool __kipc_queue_can_get(void *arg)
@@ -66,29 +92,30 @@ static uint32_t get_owner(void *arg)
 	return owner_at(q, load_relaxed(&q->sh->head));
 }
 
-/* The oldest message goes, so that a new one fits.  -EAGAIN: it can't, somebody holds that place. */
-static int drop_oldest(struct kipc_queue *q)
+/* The oldest message goes, so that a new one fits.  False: that makes no room now. */
+static bool drop_oldest(struct kipc_queue *q)
 {
-	struct kipc_claim c;
-	int r = __kipc_queue_claim_get(q, &c, UINT64_MAX);
+	uint64_t pos, state = state_at_tail(q, &pos);
+	uint32_t index = pos_index(q, pos);
 
-	if (r)
-		return r;
-	cells_release(q, &c, 1);
-	fetch_add(&q->sh->dropped, 1);
-	return 0;
+	if (index >= q->capacity || !may_drop(q, state, pos))
+		return false;
+	/* one step, so that a death leaves no claim; consumers pass over it */
+	if (cmpxchg(&cell_at(q, index)->state, state, cell_state(pos_lap(q, pos), KIPC_CELL_FREE, 0))) {
+		fetch_add(&q->sh->dropped, 1);
+		if (somebody_joins(q))
+			__kipc_queue_wake_join(q, index);
+	}
+	return true;
 }
 
 static int attempt_put(struct kipc_queue *q, struct kipc_claim *c)
 {
 	int r = __kipc_queue_claim_put(q, c);
 
-	/* bounded: each turn drops a message that others had to put first */
-	for (int i = 0; r == -EAGAIN && q->overflow == KIPC_OVERFLOW_DROP_OLDEST && i < 64; i++) {
-		if (drop_oldest(q))
-			break;
+	/* bounded: others were faster in each turn */
+	for (int i = 0; r == -EAGAIN && i < 64 && drop_oldest(q); i++)
 		r = __kipc_queue_claim_put(q, c);
-	}
 	return r;
 }
 
@@ -110,12 +137,16 @@ static bool look_again(struct kipc_queue *q, struct kipc_bell *bell, bool (*read
 	return again && ready(q);
 }
 
-/* Sleepers leave one after the other when it is shut down: an exclusive wake-up wakes one. */
+/*
+ * Sleepers leave one after the other when it is shut down: an exclusive wake-up wakes one.  Whoever
+ * was here may have consumed a wake-up, or drained one that was meant for another, even without
+ * having slept: what it leaves behind is the next one's.
+ */
 static void pass_on(struct kipc_queue *q, struct kipc_wait *w, int r)
 {
 	if (r == -EPIPE)
 		__kipc_bell_kick(w->bell);
-	else if (w->slept && w->ready(q))
+	else if (w->ready(q))
 		__kipc_bell_ring(w->bell);
 }
 

@@ -44,7 +44,7 @@ struct kipc_queue_opts {
 	uint32_t overflow;	/* enum kipc_overflow */
 	uint64_t msg_size;	/* bytes of the largest message, up to 4 GiB; 0: 65536 */
 	uint32_t flags;		/* KIPC_QUEUE_* */
-	uint32_t mode;		/* permission bits of the segment; 0: 0600 */
+	uint32_t mode;		/* permission bits of the segment, without execution; 0: 0600 */
 	uint32_t max_peers;	/* processes attached at once, 1..1023; 0: 248 */
 	uint32_t huge;		/* enum kipc_huge */
 };
