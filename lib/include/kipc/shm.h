@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shared memory: a stretch of bytes that several processes map, with a sequence lock for those who
+ * want snapshots that are whole.
+ *
+ *	struct kipc_shm *s;
+ *	int r = kipc_shm_create(NULL, 1 << 20, NULL, &s);
+ *	...
+ *	memset(kipc_shm_addr(s), 255, kipc_shm_size(s));
+ *
+ * The memory starts zeroed, on a boundary of 4096 bytes.  It reaches other processes by fork(2), or by
+ * kipc_send() (object.h); a child of fork finds it at the same address, a receiver at another.  It
+ * lives until the last process that has it closed it or died.  What is in it is the users' own
+ * business: nobody checks it, and any process that has it may write to it.
+ *
+ * The sequence lock (optional: kipc_shm_addr() may be used without) lets any number of readers copy
+ * out what a writer may be changing, without keeping the writer waiting:
+ *
+ *	writer				reader
+ *	kipc_shm_write_begin()		do {
+ *	... change the memory ...		kipc_shm_read_begin(s, &seq, timeout_ns)
+ *	kipc_shm_write_end()			... copy out what is wanted ...
+ *					} while (kipc_shm_read_retry(s, seq));
+ *					... use the copy ...
+ *
+ * Between begin and retry the reader may see anything: bytes from before a write, from after it, and
+ * half-written ones.  So it copies and nothing else: no index, length or pointer that it read is used
+ * before kipc_shm_read_retry() said false, unless it was checked against bounds that don't lie in the
+ * memory, and no loop ends only by what it read.  When many writes follow each other fast, a long
+ * snapshot may have to be tried many times; readers never delay writers, writers do delay readers.
+ *
+ * ThreadSanitizer knows nothing of this and reports the reader's plain loads against the writer's
+ * stores.  Read with relaxed atomic loads (__atomic_load_n) and write with relaxed atomic stores, or do
+ * the copy by hand in a function of its own marked __attribute__((no_sanitize("thread"))).  In C's
+ * memory model the plain loads are a race as well; the fences that are needed for them to work as
+ * described on the compilers and machines supported here are in these functions.
+ * (Hans-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012.)
+ */
+#ifndef KIPC_SHM_H
+#define KIPC_SHM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kipc/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kipc_object;
+struct kipc_shm;
+
+/* Allocate and map all of the memory at creation; otherwise it comes page by page, at first touch. */
+#define KIPC_SHM_POPULATE	(1u << 0)
+/* Keep it in memory: mlock(2), by the creator's mapping and as long as that lasts.  Populates. */
+#define KIPC_SHM_LOCK		(1u << 1)
+
+struct kipc_shm_opts {
+	size_t sz;
+	uint32_t flags;		/* KIPC_SHM_* */
+	enum kipc_huge huge;	/* pages to use; kipc_shm_page_size() tells what was got */
+	uint32_t mode;		/* permission bits of the memfd; 0: 0600 */
+	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
+};
+
+struct kipc_shm_stat {
+	size_t sz;		/* set by the caller to sizeof(struct kipc_shm_stat) */
+	uint64_t size;		/* bytes, as asked for */
+	uint64_t page_size;	/* bytes: 4096, 2 MiB or 1 GiB */
+	uint64_t resident;	/* bytes of the whole segment, head and all, that are allocated */
+	uint64_t writes;	/* sequence-locked writes so far; one over torn data counts twice */
+	uint64_t healed;	/* writes that began over torn data, those that got -EOWNERDEAD */
+	uint32_t peers;		/* processes that are registered and live */
+	uint32_t max_peers;
+	uint32_t writing;	/* 1: a writer is in right now */
+	uint32_t torn;		/* 1: a writer died in the middle, nobody has written since */
+};
+
+/*
+ * Creates zeroed shared memory and maps it.
+ *
+ * name		NULL: anonymous.  Named objects are not in this version.
+ * size		bytes, more than 0
+ * opts		NULL: all defaults
+ * s		receives the handle, to be closed with kipc_shm_close()
+ *
+ * Without KIPC_SHM_POPULATE and with pages of 4 KiB the memory is taken at the first touch of each
+ * page, by each process: should the system be out of it by then, that touch ends in SIGBUS or in the
+ * kernel's out-of-memory killer, as with any memory.  Huge pages are always taken at creation.
+ *
+ * 0; -EINVAL (a NULL, size 0, bad name, option or flag), -E2BIG (options from a newer version),
+ * -ENOTSUP (valid name), -EOVERFLOW (size), -ENOMEM (no memory, no huge pages, or RLIMIT_MEMLOCK is
+ * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc
+ * isn't mounted).  Does not wait for other processes.  Since 0.1.
+ */
+KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_shm_opts *opts,
+			     struct kipc_shm **s);
+
+/*
+ * Opens named shared memory.  Not in this version: -ENOTSUP for a valid name; -EINVAL for another, for
+ * NULL, and for options that kipc_shm_create() would refuse so; -E2BIG.  Since 0.1.
+ */
+KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts, struct kipc_shm **s);
+
+/*
+ * Unmaps the memory and frees the handle.  Closing between kipc_shm_write_begin() and _end() leaves
+ * the data torn, as a death would.  NULL is ignored.  Since 0.1.
+ */
+KIPC_API void kipc_shm_close(struct kipc_shm *s);
+
+/* Removes a name.  Not in this version: -ENOTSUP for a valid name, else -EINVAL.  Since 0.1. */
+KIPC_API int kipc_shm_unlink(const char *name);
+
+/* The first byte, on a boundary of 4096; valid until kipc_shm_close().  NULL for NULL.  Since 0.1. */
+KIPC_API void *kipc_shm_addr(const struct kipc_shm *s);
+
+/* Bytes, as asked for at creation; 0 for NULL.  Since 0.1. */
+KIPC_API size_t kipc_shm_size(const struct kipc_shm *s);
+
+/* Bytes of the pages behind it: 4096, 2 MiB or 1 GiB; 0 for NULL.  Since 0.1. */
+KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s);
+
+/*
+ * The memfd, owned by the handle: for mmap(2) or io_uring.  It holds the whole segment; the data are
+ * kipc_shm_size() bytes from kipc_shm_offset() on.  Don't close it, don't write before the offset,
+ * don't set locks on it.  It can't shrink or grow.  To give the object to another process, use
+ * kipc_send().  -EINVAL for NULL.  Since 0.1.
+ */
+KIPC_API int kipc_shm_fd(const struct kipc_shm *s);
+
+/* Where the data start in the file of kipc_shm_fd(), bytes; multiple of 4096.  Since 0.1. */
+KIPC_API uint64_t kipc_shm_offset(const struct kipc_shm *s);
+
+/*
+ * Fills *st, as much of it as st->sz says, after looking for dead processes.  0; -EINVAL (NULL, or sz too small); -EUSERS, -EMFILE (in a
+ * fork child that could not be registered).  Does not block.  Since 0.1.
+ */
+KIPC_API int kipc_shm_stat(struct kipc_shm *s, struct kipc_shm_stat *st);
+
+/*
+ * Begins a write: keeps other writers out (threads of this process too) and lets readers know.  Waits
+ * for the writer that is in, if any, for timeout_ns; a dead one is noticed.
+ *
+ * Not recursive.  The write belongs to the process: any of its threads may end it.  A fork child does
+ * not inherit it.
+ *
+ * 0: go on.  -EOWNERDEAD: go on as well, but the last writer died in the middle: write all of the
+ * data anew, since kipc_shm_write_end() will declare them whole.  Otherwise no write has begun:
+ * -EAGAIN (KIPC_NOWAIT), -ETIMEDOUT, -EINVAL (NULL), -EACCES (read-only), -EPROTO (damaged), -EUSERS,
+ * -EMFILE (in a fork child).  Since 0.1.
+ */
+KIPC_API int kipc_shm_write_begin(struct kipc_shm *s, int64_t timeout_ns);
+
+/*
+ * Ends the write and wakes the readers and one writer that wait for it.  0, -EINVAL (NULL), -EPERM (no
+ * write of this process is going on), -EUSERS, -EMFILE (in a fork child).  Does not block.  Since 0.1.
+ */
+KIPC_API int kipc_shm_write_end(struct kipc_shm *s);
+
+/*
+ * Begins a snapshot; *seq is for kipc_shm_read_retry().  Waits while a writer is in, for timeout_ns; a
+ * dead one is noticed.  There is nothing to end.
+ *
+ * 0: go on.  -EOWNERDEAD: the last writer died in the middle and nobody has written since, so the data
+ * are torn; *seq is set, for those who want to look at them all the same.  Otherwise *seq is not set:
+ * -EAGAIN (KIPC_NOWAIT), -ETIMEDOUT, -EINVAL (NULL), -EPROTO (damaged), -EUSERS, -EMFILE (in a fork
+ * child).  Since 0.1.
+ */
+KIPC_API int kipc_shm_read_begin(struct kipc_shm *s, uint64_t *seq, int64_t timeout_ns);
+
+/*
+ * Whether a write began or ended since kipc_shm_read_begin() gave seq, so that what was read meanwhile
+ * must be thrown away and read again.  False for NULL.  Does not block.  Since 0.1.
+ */
+KIPC_API bool kipc_shm_read_retry(struct kipc_shm *s, uint64_t seq);
+
+/*
+ * The same handle in its general form, for kipc_send() and kipc_object_close(): not a second one.
+ * NULL for NULL.  Since 0.1.
+ */
+KIPC_API struct kipc_object *kipc_shm_object(struct kipc_shm *s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The private side of an array: a region and its description, checked and copied when it is opened.
+ *
+ * Invariant: for every index inside the shape, sum(index * stride) + itemsize <= region.size, and
+ * elements * itemsize <= region.size; so whoever walks over the shape stays inside the data, and comes
+ * to an end.
+ */
+#ifndef KIPC_SHM_ARRAY_H
+#define KIPC_SHM_ARRAY_H
+
+#include "kipc/array.h"
+#include "shm/region.h"
+#include "uapi/kipc/array.h"
+
+struct kipc_array_desc {
+	uint32_t dtype;
+	uint32_t itemsize;	/* bytes, a power of two */
+	uint32_t ndim;
+	uint64_t elements;
+	uint64_t shape[KIPC_ARRAY_DIMS];
+	int64_t strides[KIPC_ARRAY_DIMS];	/* bytes, >= 0 */
+};
+
+struct kipc_array {
+	struct kipc_region region;
+	struct kipc_array_desc desc;
+};
+
+/*
+ * Describes a contiguous array.  dtype is known to be one, ndim to be in range.  0, or -EOVERFLOW when
+ * it takes more than INT64_MAX bytes, lengths of 0 taken as 1.
+ */
+int __kipc_array_describe(struct kipc_array_desc *d, enum kipc_dtype dtype, uint32_t ndim,
+			  const uint64_t *shape, bool fortran);
+
+/* Copies the description out of shared memory and checks all of it.  0 or -EPROTO. */
+int __kipc_array_read_head(struct kipc_array_desc *d, const struct kipc_array_head *head,
+			   uint64_t size);
+void __kipc_array_write_head(struct kipc_array_head *head, const struct kipc_array_desc *d);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What shared memory and arrays have in common: a segment of one page of description and then the
+ * data, with a sequence lock.
+ *
+ * The geometry is checked once, when a segment is opened, and copied here; what stands in shared
+ * memory is not read again.  Concurrency: create, import and close belong to one thread.
+ */
+#ifndef KIPC_SHM_REGION_H
+#define KIPC_SHM_REGION_H
+
+#include "core/object.h"
+#include "kipc/shm.h"
+#include "shm/seqlock.h"
+
+struct kipc_region {
+	struct kipc_object obj;
+	struct kipc_seqlock lock;
+	uint8_t *data;
+	uint64_t data_off;
+	uint64_t size;		/* bytes of data, as asked for */
+};
+
+struct kipc_shm {
+	struct kipc_region region;
+};
+
+/* KIPC_SHM_* that every region knows. */
+#define KIPC_REGION_FLAGS	(KIPC_SHM_POPULATE | KIPC_SHM_LOCK)
+
+/* Reads and checks options; the array's have the same form.  0, -EINVAL, -E2BIG. */
+int __kipc_region_opts(struct kipc_shm_opts *opts, const void *src, uint32_t flags);
+
+/* For the creating functions: 0 for NULL, -ENOTSUP for a valid name, -EINVAL. */
+int __kipc_region_anonymous(const char *name);
+/* For open and unlink: -ENOTSUP for a valid name, -EINVAL. */
+int __kipc_region_named(const char *name);
+
+/* The segment, with the head written but for what the kind adds; not yet published. */
+int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
+			 const struct kipc_segment_ops *seg_ops, uint64_t size,
+			 const struct kipc_shm_opts *opts);
+
+/* The segment ops' verify and repair. */
+int __kipc_region_verify(struct kipc_segment *seg);
+int __kipc_region_repair(struct kipc_segment *seg, uint32_t slot);
+
+/* The object ops' export, and the greater part of import and close: rg is zeroed by the caller. */
+int __kipc_region_export(struct kipc_object *obj, struct kipc_transfer *t);
+int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
+			 const struct kipc_segment_ops *seg_ops, struct kipc_transfer *t);
+
+int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st);
+
+#endif
