@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All of libkipc.  Each header can be included alone as well:
+ *
+ *	queue.h		messages, many producers, many consumers
+ *	pipe.h		messages and descriptors between two ends
+ *	shm.h, array.h	memory that several processes map, with or without a description
+ *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
+ *	object.h	handing any of these over to another process
+ *	base.h		conventions, errors, features
+ *
+ * Link with -lkipc.
+ */
+#ifndef KIPC_KIPC_H
+#define KIPC_KIPC_H
+
+#include <kipc/base.h>
+#include <kipc/version.h>
+#include <kipc/object.h>
+#include <kipc/queue.h>
+#include <kipc/pipe.h>
+#include <kipc/shm.h>
+#include <kipc/array.h>
+#include <kipc/value.h>
+#include <kipc/manager.h>
+#include <kipc/list.h>
+#include <kipc/dict.h>
+#include <kipc/lock.h>
+
+#endif

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Objects of any kind: what kipc/object.h promises.  The one place that knows all kinds; it looks at
+ * them through their struct kipc_object_ops alone.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/compiler.h"
+#include "core/object.h"
+#include "core/peer.h"
+#include "core/sys.h"
+#include "kipc/object.h"
+#include "names/handover.h"
+
+_Static_assert((int)KIPC_KIND_QUEUE == (int)KIPC_SEG_QUEUE, "queue");
+_Static_assert((int)KIPC_KIND_PIPE == (int)KIPC_SEG_PIPE, "pipe");
+_Static_assert((int)KIPC_KIND_SHM == (int)KIPC_SEG_SHM, "shm");
+_Static_assert((int)KIPC_KIND_ARRAY == (int)KIPC_SEG_ARRAY, "array");
+_Static_assert((int)KIPC_KIND_MANAGER == (int)KIPC_SEG_MANAGER, "manager");
+_Static_assert(KIPC_HANDOVER_FDS_MAX == KIPC_OBJECT_FDS_MAX, "descriptors");
+_Static_assert(KIPC_HANDOVER_ARGS == KIPC_OBJECT_ARGS, "arguments");
+
+static const struct kipc_object_ops *const kinds[] = {
+	[KIPC_KIND_QUEUE]	= &__kipc_queue_object,
+	[KIPC_KIND_PIPE]	= &__kipc_pipe_object,
+	[KIPC_KIND_SHM]		= &__kipc_shm_object,
+	[KIPC_KIND_ARRAY]	= &__kipc_array_object,
+	[KIPC_KIND_MANAGER]	= &__kipc_manager_object,
+};
+
+static const struct kipc_object_ops *kind_ops(uint32_t kind)
+{
+	return kind < ARRAY_SIZE(kinds) ? kinds[kind] : NULL;
+}
+
+KIPC_API int kipc_object_kind(const struct kipc_object *obj)
+{
+	return obj ? obj->ops->kind : -EINVAL;
+}
+
+KIPC_API void kipc_object_close(struct kipc_object *obj)
+{
+	if (obj)
+		obj->ops->close(obj);
+}
+
+/* Every handle begins with its struct kipc_object. */
+static void *as(struct kipc_object *obj, enum kipc_kind kind)
+{
+	return obj && obj->ops == kinds[kind] ? obj : NULL;
+}
+
+KIPC_API struct kipc_queue *kipc_object_queue(struct kipc_object *obj)
+{
+	return as(obj, KIPC_KIND_QUEUE);
+}
+
+KIPC_API struct kipc_pipe *kipc_object_pipe(struct kipc_object *obj)
+{
+	return as(obj, KIPC_KIND_PIPE);
+}
+
+KIPC_API struct kipc_shm *kipc_object_shm(struct kipc_object *obj)
+{
+	return as(obj, KIPC_KIND_SHM);
+}
+
+KIPC_API struct kipc_array *kipc_object_array(struct kipc_object *obj)
+{
+	return as(obj, KIPC_KIND_ARRAY);
+}
+
+KIPC_API struct kipc_manager *kipc_object_manager(struct kipc_object *obj)
+{
+	return as(obj, KIPC_KIND_MANAGER);
+}
+
+KIPC_API int kipc_send(int sock, struct kipc_object *obj)
+{
+	struct kipc_handover msg = {
+		.magic = KIPC_HANDOVER_MAGIC,
+		.version = KIPC_HANDOVER_VERSION,
+	};
+	struct kipc_transfer t = { .nfds = 0 };
+	int r;
+
+	if (!obj)
+		return -EINVAL;
+	t.nfds = obj->ops->nfds;
+	r = __kipc_peer_enter(&obj->seg);
+	if (!r)
+		r = obj->ops->export(obj, &t);
+	if (r)
+		return r;
+	msg.kind = obj->ops->kind;
+	msg.nfds = obj->ops->nfds;
+	memcpy(msg.args, t.args, sizeof(msg.args));
+	return __kipc_handover_send(sock, &msg, t.fds, msg.nfds);
+}
+
+/* What the header says, against what we know and what came with it. */
+static int check(const struct kipc_handover *msg, uint32_t nfds,
+		 const struct kipc_object_ops **ops)
+{
+	if (msg->magic != KIPC_HANDOVER_MAGIC)
+		return -EPROTO;
+	if (msg->version != KIPC_HANDOVER_VERSION)
+		return -EPROTONOSUPPORT;
+	*ops = kind_ops(msg->kind);
+	if (!*ops || msg->nfds != nfds || (*ops)->nfds != nfds)
+		return -EPROTO;
+	for (uint32_t i = (*ops)->nargs; i < KIPC_HANDOVER_ARGS; i++)
+		if (msg->args[i])
+			return -EPROTO;
+	return 0;
+}
+
+KIPC_API int kipc_recv(int sock, struct kipc_object **obj)
+{
+	const struct kipc_object_ops *ops;
+	struct kipc_handover msg;
+	struct kipc_transfer t = { 0 };
+	int r;
+
+	if (!obj)
+		return -EINVAL;
+	r = __kipc_handover_recv(sock, &msg, t.fds, &t.nfds);
+	if (r)
+		return r;
+	r = check(&msg, t.nfds, &ops);
+	if (!r) {
+		memcpy(t.args, msg.args, sizeof(t.args));
+		r = ops->import(&t, obj);
+	}
+	if (r)
+		for (uint32_t i = 0; i < t.nfds; i++)
+			SYS(close(t.fds[i]));
+	return r;
+}
