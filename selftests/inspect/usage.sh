@@ -1,0 +1,132 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# ipc-inspect's command line: exit codes, messages, help, columns; and its manual page.
+
+set -u
+. "${SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}/selftests/harness/tap.sh"
+
+INSPECT=$KIPC_BUILD/ipc-inspect
+[ -x "$INSPECT" ] || skip_all "ipc-inspect was not built"
+MAN=$SRCDIR/Documentation/man/ipc-inspect.1
+
+# exits CODE WORDS ARGUMENTS...: that exit code, and the words somewhere in what it says
+exits()
+{
+	want=$1 words=$2
+	shift 2
+	"$INSPECT" "$@" >"$TMP/out" 2>"$TMP/err"
+	code=$?
+	cat "$TMP/out" "$TMP/err"
+	[ "$code" = "$want" ] || { echo "exit code $code"; return 1; }
+	[ -z "$words" ] || grep -qF -e "$words" "$TMP/out" "$TMP/err"
+}
+
+# A usage error says nothing on stdout
+silent()
+{
+	exits "$@" && [ ! -s "$TMP/out" ]
+}
+
+# This shell has no kipc objects
+empty_table()
+{
+	exits 0 '' -p $$ && [ ! -s "$TMP/out" ] && [ ! -s "$TMP/err" ]
+}
+
+empty_json()
+{
+	exits 0 objects -J -p $$ && python3 -c 'import json, sys
+assert json.load(sys.stdin) == {"objects": []}' <"$TMP/out"
+}
+
+columns_json()
+{
+	exits 0 columns -H -J && python3 -c 'import json, sys
+c = json.load(sys.stdin)["columns"]
+names = [x["name"] for x in c]
+keys = [x["key"] for x in c]
+assert len(set(names)) == len(names) and len(set(keys)) == len(keys)
+assert {"KIND", "OBJECT", "STATE", "HOLDERS"} <= set(names)
+assert all(x["meaning"] for x in c)
+assert [x["key"] for x in c if x["name"] == "SIZE"] == ["size_bytes"]' <"$TMP/out"
+}
+
+full_disk()
+{
+	"$INSPECT" -H >/dev/full 2>"$TMP/err"
+	code=$?
+	cat "$TMP/err"
+	[ "$code" = 1 ] && grep -q "No space left" "$TMP/err"
+}
+
+# Every column and every option of the help has its place in the manual
+manual_is_complete()
+{
+	"$INSPECT" -H -n -r -o NAME >/dev/null || return 1
+	status=0
+	for column in $("$INSPECT" -H -n | awk '{ print $1 }'); do
+		grep -q "^\.It Cm $column\$" "$MAN" || { echo "column $column"; status=1; }
+	done
+	for option in $("$INSPECT" -h | sed -n 's/^  -\([A-Za-z]\), --\([a-z-]*\).*/\1:\2/p'); do
+		grep -q "^\.It Fl ${option%:*} .*Fl Fl ${option#*:}" "$MAN" ||
+			{ echo "option $option"; status=1; }
+	done
+	return $status
+}
+
+check "help" exits 0 "Usage: ipc-inspect" -h
+check "help names the commands" exits 0 "show   OBJECT..." --help
+check "help of a command" exits 0 "Usage: ipc-inspect show" show -h
+check "help explains the columns" exits 0 "HOLDERS    processes" list --help
+check "version" exits 0 "ipc-inspect 0." -V
+check "version, long" exits 0 "ipc-inspect 0." --version
+check "columns are listed" exits 0 "size_bytes" -H
+check "columns as JSON" columns_json
+check "no objects: nothing" empty_table
+check "no objects: JSON" empty_json
+check "options behind the object" exits 0 objects pid:$$ -J
+check "an object without a command" exits 0 '' pid:$$
+check "long options" exits 0 KIND list --noheadings --raw --bytes --pid=$$ --output=KIND -H
+check "a full disk" full_disk
+
+check "unknown command" silent 2 "'frob' is no command" frob
+check "unknown option" silent 2 "Try 'ipc-inspect --help'" -x
+check "unknown long option" silent 2 "Try 'ipc-inspect --help'" list --frob
+check "option without its argument" silent 2 "Try 'ipc-inspect --help'" -o
+check "unknown column" silent 2 "unknown column: 'FROB'" -o KIND,FROB
+check "empty column" silent 2 "unknown column: ''" -o KIND,
+check "too long a column" silent 2 "unknown column: 'KINDS'" -o KINDS
+check "a column that wants to be red" \
+	silent 2 "unknown column: '\\x1b[31m'" -o "$(printf '\033[31m')"
+check "JSON and raw" silent 2 "exclude each other" -J -r
+check "an option of another command" silent 2 "show has no option -o" show -o KIND pid:$$
+check "show without an object" silent 2 "which object?" show
+check "-p without a number" silent 2 "no process ID" -p x
+check "-p with a negative number" silent 2 "no process ID" -p -1
+check "pid 0" silent 2 "no process ID" show pid:0
+check "a number that is too large" silent 2 "no process ID" show pid:99999999999999999999
+check "half a descriptor" silent 2 "is no object" show 1:
+check "no descriptor" silent 2 "is no object" show 1:-1
+check "a name" silent 4 "have no names in this version" show myqueue
+check "an image" silent 4 "saved images" show ./image
+check "no such process" exits 1 "no process 2147483647" show pid:2147483647
+check "no such process, list" exits 1 "no process 2147483647" -p 2147483647
+check "no such descriptor" exits 1 "has no descriptor 77" show $$:77
+check "another descriptor" exits 1 "is no kipc object" show $$:0
+check "a process without objects" exits 1 "has no kipc objects" show pid:$$
+check "a process without objects, list" exits 0 '' list pid:$$
+
+check "the manual has all columns and options" manual_is_complete
+# What lint says of other pages, which may not be installed, is not ours
+manual_is_sound()
+{
+	! mandoc -Tlint "$MAN" 2>&1 | grep -F "$MAN:"
+}
+
+if command -v mandoc >/dev/null; then
+	check "the manual is sound" manual_is_sound
+else
+	skip "the manual is sound" "mandoc is missing"
+fi
+done_testing

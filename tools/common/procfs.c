@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/* See procfs.h.  Formats: proc(5). */
+#include "tools/common/procfs.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h; field 9 of /proc/PID/stat */
+
+/* Calls fn(name, arg) for each entry whose name is a number.  0 or a negative errno. */
+static int each_number(int dirfd, void (*fn)(const char *name, void *arg), void *arg)
+{
+	char buf[32768] __attribute__((aligned(8)));
+	ssize_t n;
+
+	while ((n = getdents64(dirfd, buf, sizeof(buf))) > 0) {
+		for (ssize_t off = 0; off < n;) {
+			struct dirent64 *d = (struct dirent64 *)(buf + off);
+
+			off += d->d_reclen;
+			if (isdigit((unsigned char)d->d_name[0]))
+				fn(d->d_name, arg);
+		}
+	}
+	return n < 0 ? -errno : 0;
+}
+
+struct walk {
+	const char *prefix;
+	size_t prefix_len;
+	proc_fd_fn fn;
+	void *arg;
+	int proc;	/* descriptor of /proc */
+	pid_t self;
+	pid_t pid;	/* the process that we are at */
+	int dirfd;	/* ... and its fd folder */
+	int refused;
+};
+
+static void one_fd(const char *name, void *arg)
+{
+	struct walk *w = arg;
+	char link[256];
+	ssize_t n = readlinkat(w->dirfd, name, link, sizeof(link) - 1);
+
+	if (n < (ssize_t)w->prefix_len || memcmp(link, w->prefix, w->prefix_len))
+		return;
+	link[n] = '\0';
+	w->fn(w->pid, w->dirfd, name, link, w->arg);
+}
+
+static void one_process(const char *name, void *arg)
+{
+	struct walk *w = arg;
+	struct proc_stat st;
+	char path[32];
+	int r;
+
+	w->pid = (pid_t)strtol(name, NULL, 10);
+	if (w->pid == w->self)
+		return;
+	snprintf(path, sizeof(path), "%d/fd", w->pid);
+	w->dirfd = openat(w->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = w->dirfd < 0 ? -errno : each_number(w->dirfd, one_fd, w);
+	if ((r == -EACCES || r == -EPERM) && !proc_stat_read(w->pid, &st) && !st.kernel_thread)
+		w->refused++;
+	if (w->dirfd >= 0)
+		close(w->dirfd);
+}
+
+int proc_each_fd(const char *prefix, proc_fd_fn fn, void *arg)
+{
+	struct walk w = {
+		.prefix = prefix,
+		.prefix_len = strlen(prefix),
+		.fn = fn,
+		.arg = arg,
+		.self = getpid(),
+	};
+	int r;
+
+	w.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w.proc < 0)
+		return -errno;
+	r = each_number(w.proc, one_process, &w);
+	close(w.proc);
+	return r ? r : w.refused;
+}
+
+/* The file's first bytes, NUL-terminated: their number or a negative errno. */
+static ssize_t read_text(pid_t pid, const char *file, char *buf, size_t size)
+{
+	char path[64];
+	size_t have = 0;
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (have < size - 1 && (n = read(fd, buf + have, size - 1 - have)) > 0)
+		have += (size_t)n;
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	buf[have] = '\0';
+	return n < 0 ? n : (ssize_t)have;
+}
+
+int proc_stat_read(pid_t pid, struct proc_stat *st)
+{
+	char buf[1024], *p;
+	ssize_t n = read_text(pid, "stat", buf, sizeof(buf));
+	unsigned long flags;
+	unsigned long long start;
+
+	if (n < 0)
+		return (int)n;
+	/* the command, field 2, may hold anything, parentheses and spaces included */
+	p = strrchr(buf, ')');
+	if (!p || sscanf(p + 1,
+			 " %*c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			 "%*d %*d %llu",
+			 &flags, &start) != 2)
+		return -EPROTO;
+	st->start_time = start;
+	st->kernel_thread = flags & PF_KTHREAD;
+	return 0;
+}
+
+int proc_comm(pid_t pid, char comm[16])
+{
+	char buf[64];
+	ssize_t n = read_text(pid, "comm", buf, sizeof(buf));
+
+	if (n < 0)
+		return (int)n;
+	if (n && buf[n - 1] == '\n')
+		buf[n - 1] = '\0';
+	snprintf(comm, 16, "%.15s", buf);
+	return 0;
+}
+
+uint64_t proc_uptime_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+int proc_fd_locks(pid_t pid, int fd, int64_t first, uint32_t n,
+		  void (*fn)(uint32_t index, void *arg), void *arg)
+{
+	char file[32], buf[65536], *line, *rest;
+	ssize_t len;
+
+	snprintf(file, sizeof(file), "fdinfo/%d", fd);
+	len = read_text(pid, file, buf, sizeof(buf));
+	if (len < 0)
+		return (int)len;
+	/* lock:	1: OFDLCK ADVISORY  WRITE -1 00:01:767 START END */
+	for (line = strtok_r(buf, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		long long start, end;
+
+		if (sscanf(line, "lock: %*d: OFDLCK %*s WRITE %*d %*s %lld %lld", &start, &end) !=
+		    2)
+			continue;
+		if (start < first)
+			start = first;
+		if (end > first + (long long)n - 1)
+			end = first + (long long)n - 1;
+		for (; start <= end; start++)
+			fn((uint32_t)(start - first), arg);
+	}
+	return 0;
+}

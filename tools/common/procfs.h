@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc, as far as the tools need it: who has which descriptors, and who a process is.
+ *
+ * Processes come and go while we look: whatever vanished is left out, without a word.
+ */
+#ifndef TOOLS_COMMON_PROCFS_H
+#define TOOLS_COMMON_PROCFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Called for each descriptor whose link begins with the prefix; dirfd is /proc/PID/fd, name the
+ * descriptor's number as text.
+ */
+typedef void (*proc_fd_fn)(pid_t pid, int dirfd, const char *name, const char *link, void *arg);
+
+/*
+ * All descriptors of all processes but our own.  How many processes we may not look into (kernel
+ * threads don't count), or a negative errno when there is no /proc.
+ */
+int proc_each_fd(const char *prefix, proc_fd_fn fn, void *arg);
+
+struct proc_stat {
+	uint64_t start_time;	/* clock ticks since boot */
+	bool kernel_thread;
+};
+
+/* 0, or a negative errno: -ENOENT, -ESRCH (no such process), -EPROTO (another format). */
+int proc_stat_read(pid_t pid, struct proc_stat *st);
+
+/* Its name, up to 15 bytes: 0 or a negative errno. */
+int proc_comm(pid_t pid, char comm[16]);
+
+/* Now, in seconds since boot as the start times count them. */
+uint64_t proc_uptime_s(void);
+
+/*
+ * Calls fn(byte - first, arg) for each of the n bytes from `first` on, on which the open file
+ * description behind /proc/PID/fd/FD holds an OFD write lock.  The kernel says so in fdinfo, in any
+ * PID namespace.  0 or a negative errno.
+ */
+int proc_fd_locks(pid_t pid, int fd, int64_t first, uint32_t n,
+		  void (*fn)(uint32_t index, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Managers: uapi/kipc/manager.h.
+ *
+ * The objects in the arena are found through their registry, which others change as we read: what
+ * looks impossible is looked at again (view_confirm()) before it is called so.
+ */
+#include "uapi/kipc/manager.h"
+
+#include <errno.h>
+
+#include "tools/common/text.h"
+#include "tools/common/xalloc.h"
+#include "tools/ipc-inspect/kind.h"
+#include "uapi/kipc/dict.h"
+#include "uapi/kipc/list.h"
+
+/* Objects that list and show look at, at most. */
+#define LOOK_SHALLOW	1024u
+#define LOOK_DEEP	(1u << 20)
+/* Objects that show prints a row for. */
+#define ROWS_MAX	256u
+#define WORDS		512u
+
+struct type_row {
+	char name[24];
+	uint64_t count;
+};
+
+struct content {
+	char type[24];
+	char name[64];
+	uint64_t id, refs;
+	uint64_t len;	/* ABSENT */
+	uint32_t lock;	/* word */
+	struct lock_row owner;
+};
+
+struct held {
+	uint32_t locks, guards;
+};
+
+struct manager {
+	struct kipc_mgr_header sh;	/* our copy */
+	uint64_t size, max_size;	/* bytes of spans */
+	uint64_t waiters;		/* locks that somebody waits for */
+	uint64_t examined;		/* objects */
+	struct type_row types[KIPC_OBJ_MAX];
+	struct content *rows;
+	uint32_t nrows;
+	struct held held[KIPC_PEER_MAX + 1];
+	const char *intent;
+};
+
+static const char *type_name(uint32_t kind)
+{
+	static const char *const names[] = {
+		[KIPC_OBJ_LIST] = "list", [KIPC_OBJ_DICT] = "dict",
+		[KIPC_OBJ_LOCK] = "lock", [KIPC_OBJ_RLOCK] = "rlock",
+	};
+
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
+}
+
+static bool is_lock(uint32_t kind)
+{
+	return kind == KIPC_OBJ_LOCK || kind == KIPC_OBJ_RLOCK;
+}
+
+static int check_geometry(struct view *v, struct manager *m)
+{
+	const struct kipc_mgr_header *sh = &m->sh;
+	uint64_t spans = v->hdr.max_size >> KIPC_SPAN_SHIFT;
+
+	if (sh->span_shift != KIPC_SPAN_SHIFT || sh->nclasses != KIPC_CLASSES)
+		return view_problem(v, "manager: spans of 2^%u bytes, %u classes", sh->span_shift,
+				    sh->nclasses);
+	if (sh->max_spans != spans || sh->first_span > sh->nspans || sh->nspans > sh->max_spans)
+		return view_problem(v, "manager: spans %lu to %lu exist, of %lu",
+				    (unsigned long)sh->first_span, (unsigned long)sh->nspans,
+				    (unsigned long)sh->max_spans);
+	if (!view_holds(v, 0, sh->nspans << KIPC_SPAN_SHIFT))
+		return view_problem(v, "manager: %lu spans are not in the file",
+				    (unsigned long)sh->nspans);
+	m->size = (sh->nspans - sh->first_span) << KIPC_SPAN_SHIFT;
+	m->max_size = (sh->max_spans - sh->first_span) << KIPC_SPAN_SHIFT;
+	return 0;
+}
+
+/* ---- one object ---- */
+
+struct look {
+	struct view *v;
+	struct manager *m;
+	uint64_t word_off;	/* of its word in the registry */
+	uint64_t word;
+	struct kipc_obj_header o;
+	bool there;
+};
+
+static int look_at_object(void *arg, bool last)
+{
+	struct look *l = arg;
+
+	l->there = false;
+	if (view_read(l->v, l->word_off, &l->word, sizeof(l->word)))
+		return view_problem(l->v, "manager: the registry at %lu can't be read",
+				    (unsigned long)l->word_off);
+	if (!l->word || (l->word & KIPC_REG_FREE))
+		return 0;	/* gone meanwhile */
+	if (l->word % 16 == 0 && !view_read(l->v, l->word, &l->o, sizeof(l->o)) &&
+	    l->o.kind && l->o.kind < KIPC_OBJ_MAX && l->o.id) {
+		l->there = true;
+		return 0;
+	}
+	if (last)
+		view_problem(l->v, "manager: the registry has no object at %lu",
+			     (unsigned long)l->word);
+	return -EPROTO;
+}
+
+static void count_guard(struct manager *m, uint32_t word, bool user)
+{
+	uint32_t slot = word & KIPC_LOCK_OWNER;
+
+	if (word & KIPC_LOCK_WAITERS)
+		m->waiters++;
+	if (slot && slot <= KIPC_PEER_MAX) {
+		if (user)
+			m->held[slot].locks++;
+		else
+			m->held[slot].guards++;
+	}
+}
+
+/* The keys of a dict, and its stripes' guards. */
+static uint64_t look_at_dict(struct view *v, struct manager *m, uint64_t off)
+{
+	struct kipc_guard guards[KIPC_DICT_STRIPES];
+	uint64_t len = 0;
+
+	if (view_read(v, off + offsetof(struct kipc_dict_shared, guards), guards, sizeof(guards)))
+		return ABSENT;
+	for (unsigned int i = 0; i < KIPC_DICT_STRIPES; i++) {
+		count_guard(m, guards[i].lock, false);
+		len += guards[i].data[KIPC_DICT_COUNT];
+	}
+	return len;
+}
+
+static void object_name(struct view *v, uint64_t off, char name[64])
+{
+	struct kipc_dir_entry e;
+
+	name[0] = '\0';
+	if (off && !view_read(v, off, &e, sizeof(e))) {
+		memcpy(name, e.name, sizeof(e.name));
+		name[63] = '\0';
+	}
+}
+
+static void add_object(struct look *l)
+{
+	struct manager *m = l->m;
+	const struct kipc_obj_header *o = &l->o;
+	uint64_t len = ABSENT;
+	struct content *c;
+
+	m->types[o->kind].count++;
+	count_guard(m, o->guard.lock, is_lock(o->kind));
+	if (o->kind == KIPC_OBJ_LIST)
+		len = o->guard.data[KIPC_LIST_LEN];
+	else if (o->kind == KIPC_OBJ_DICT)
+		len = look_at_dict(l->v, m, l->word);
+	/* a row for those that somebody can name, or waits for */
+	if (!m->rows || m->nrows == ROWS_MAX || !(o->name || o->guard.lock))
+		return;
+	c = &m->rows[m->nrows++];
+	snprintf(c->type, sizeof(c->type), "%s", m->types[o->kind].name);
+	object_name(l->v, o->name, c->name);
+	c->id = o->id;
+	c->refs = o->refs;
+	c->len = len;
+	c->lock = o->guard.lock;
+}
+
+/* ---- all of them ---- */
+
+static void walk(struct view *v, struct manager *m, uint64_t limit)
+{
+	struct look l = { .v = v, .m = m };
+	uint64_t words[WORDS], first = 0, high = m->sh.reg_high, n;
+
+	for (unsigned int i = 0; i < KIPC_REG_CHUNKS && first < high; i++) {
+		uint64_t size = (uint64_t)KIPC_REG_FIRST << i, base = m->sh.registry[i];
+		uint64_t used = high - first < size ? high - first : size;
+
+		for (uint64_t at = 0; at < used; at += n) {
+			n = used - at < WORDS ? used - at : WORDS;
+			if (view_read(v, base + 8 * at, words, 8 * n)) {
+				view_problem(v, "manager: registry chunk %u can't be read", i);
+				return;
+			}
+			for (uint64_t j = 0; j < n; j++) {
+				if (!words[j] || (words[j] & KIPC_REG_FREE))
+					continue;
+				if (m->examined == limit)
+					return;
+				m->examined++;
+				l.word_off = base + 8 * (at + j);
+				if (view_confirm(look_at_object, &l))
+					return;		/* one is enough */
+				if (l.there)
+					add_object(&l);
+			}
+		}
+		first += size;
+	}
+}
+
+static void manager_free(void *data)
+{
+	struct manager *m = data;
+
+	free(m->rows);
+	free(m);
+}
+
+static void *manager_load(struct view *v, bool deep)
+{
+	static const char *const intents[] = {
+		"none", "writes", "allocate", "free", "allocate spans", "free spans",
+	};
+	struct manager *m = xcalloc(1, sizeof(*m));
+	unsigned int before = v->nproblems;
+
+	if (view_read(v, v->hdr.body_off, &m->sh, sizeof(m->sh)))
+		view_problem(v, "manager: the body can't be read");
+	else
+		check_geometry(v, m);
+	if (v->nproblems != before) {
+		manager_free(m);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < KIPC_OBJ_MAX; i++) {
+		const char *name = type_name(i);
+
+		if (name)
+			snprintf(m->types[i].name, sizeof(m->types[i].name), "%s", name);
+		else
+			snprintf(m->types[i].name, sizeof(m->types[i].name), "kind %u", i);
+	}
+	m->intent = m->sh.intent.op < sizeof(intents) / sizeof(intents[0]) ?
+			    intents[m->sh.intent.op] :
+			    "unknown";
+	m->waiters += !!(m->sh.lock & KIPC_LOCK_WAITERS);
+	if (deep)
+		m->rows = xcalloc(ROWS_MAX, sizeof(*m->rows));
+	walk(v, m, deep ? LOOK_DEEP : LOOK_SHALLOW);
+	return m;
+}
+
+static void manager_summary(const void *data, struct summary *s)
+{
+	const struct manager *m = data;
+
+	s->depth = m->sh.used;
+	s->capacity = m->max_size;
+	s->unit = "bytes";
+	s->waiters = m->waiters;
+	if (m->sh.nspans == m->sh.max_spans && !m->sh.free_spans)
+		s->states |= STATE_FULL;
+}
+
+static char *manager_holds(const void *data, uint32_t slot)
+{
+	const struct manager *m = data;
+	const struct held *h = &m->held[slot];
+	char *text = NULL;
+
+	if (lock_held_by(m->sh.lock, slot))
+		text = text_join(text, ", ", "arena");
+	if (lock_held_by(m->sh.audit_lock, slot))
+		text = text_join(text, ", ", "audit");
+	if (h->locks)
+		text = text_join(text, ", ", "locks %u", h->locks);
+	if (h->guards)
+		text = text_join(text, ", ", "guards %u", h->guards);
+	return text;
+}
+
+#define OFF(member) offsetof(struct manager, member)
+static const struct column record[] = {
+	{ "used", "used_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(sh.used), "" },
+	{ "size", "size_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(size), "" },
+	{ "may grow to", "max_size_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(max_size), "" },
+	{ "blocks", "blocks", COLUMN_NUMBER, 0, column_u64, OFF(sh.blocks), "" },
+	{ "spans", "spans", COLUMN_NUMBER, 0, column_u64, OFF(sh.nspans), "" },
+	{ "free spans", "free_spans", COLUMN_NUMBER, 0, column_u64, OFF(sh.free_spans), "" },
+	{ "spans at most", "max_spans", COLUMN_NUMBER, 0, column_u64, OFF(sh.max_spans), "" },
+	{ "objects", "objects", COLUMN_NUMBER, 0, column_u64, OFF(sh.objects), "" },
+	{ "objects examined", "objects_examined", COLUMN_NUMBER, 0, column_u64, OFF(examined), "" },
+	{ "names", "names", COLUMN_NUMBER, 0, column_u64, OFF(sh.names), "" },
+	{ "operation under way", "intent", COLUMN_STRING, 0, column_str, OFF(intent), "" },
+	{ "lock inherited", "recoveries", COLUMN_NUMBER, 0, column_u64, OFF(sh.recoveries), "" },
+	{ "operations repaired", "rolls", COLUMN_NUMBER, 0, column_u64, OFF(sh.rolls), "" },
+};
+#undef OFF
+
+#define OFF(member) offsetof(struct type_row, member)
+static const struct column type_columns[] = {
+	{ "TYPE", "type", COLUMN_STRING, 0, column_chars, OFF(name), "" },
+	{ "COUNT", "count", COLUMN_NUMBER, COLUMN_RIGHT, column_u64, OFF(count), "" },
+};
+#undef OFF
+
+#define OFF(member) offsetof(struct content, member)
+static const struct column content_columns[] = {
+	{ "TYPE", "type", COLUMN_STRING, 0, column_chars, OFF(type), "" },
+	{ "NAME", "name", COLUMN_STRING, 0, column_chars, OFF(name), "" },
+	{ "ID", "id", COLUMN_NUMBER, COLUMN_RIGHT, column_u64, OFF(id), "" },
+	{ "REFS", "references", COLUMN_NUMBER, COLUMN_RIGHT, column_u64, OFF(refs), "" },
+	{ "LENGTH", "length", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(len), "" },
+	{ "OWNER", "owner_slot", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(owner.owner),
+	  "" },
+	{ "OWNER-STATE", "owner_state", COLUMN_STRING, 0, column_str, OFF(owner.owner_state), "" },
+	{ "WAITERS", "waiters", COLUMN_BOOL, 0, column_bool, OFF(owner.waiters), "" },
+	{ "DIED", "last_owner_died", COLUMN_BOOL, 0, column_bool, OFF(owner.died), "" },
+};
+#undef OFF
+
+static void manager_show(const void *data, const struct peers *p, struct report *r)
+{
+	const struct manager *m = data;
+	struct type_row types[KIPC_OBJ_MAX];
+	struct lock_row locks[2];
+	uint32_t ntypes = 0;
+
+	for (uint32_t i = 0; i < KIPC_OBJ_MAX; i++)
+		if (m->types[i].count)
+			types[ntypes++] = m->types[i];
+	for (uint32_t i = 0; i < m->nrows; i++)
+		lock_decode(&m->rows[i].owner, m->rows[i].name, m->rows[i].lock, p);
+	lock_decode(&locks[0], "arena", m->sh.lock, p);
+	lock_decode(&locks[1], "audit", m->sh.audit_lock, p);
+	report_record(r, "manager", "manager", record, sizeof(record) / sizeof(record[0]), m);
+	report_table(r, "types", "objects by type", type_columns, 2, types, ntypes,
+		     sizeof(types[0]));
+	report_table(r, "contents", "objects with a name or a lock that is held", content_columns,
+		     sizeof(content_columns) / sizeof(content_columns[0]), m->rows, m->nrows,
+		     sizeof(m->rows[0]));
+	locks_report(r, locks, 2);
+}
+
+const struct kind kind_manager = {
+	.kind = KIPC_SEG_MANAGER,
+	.load = manager_load,
+	.free = manager_free,
+	.summary = manager_summary,
+	.show = manager_show,
+	.holds = manager_holds,
+};

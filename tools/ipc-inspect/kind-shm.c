@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+/* Shared memory and arrays: uapi/kipc/shm.h, uapi/kipc/array.h. */
+#include "uapi/kipc/array.h"
+
+#include <kipc/array.h>
+
+#include "tools/common/text.h"
+#include "tools/common/xalloc.h"
+#include "tools/ipc-inspect/kind.h"
+
+struct shm {
+	struct kipc_array_head head;	/* our copy; of shared memory, only head.shm counts */
+	uint64_t writes;
+	const char *state;	/* "idle", "writing", "torn" */
+	bool torn, sleepers;
+	/* arrays: */
+	const char *dtype, *order;
+	char *shape, *strides;	/* "100\n100" */
+	char *label;		/* "uint8[100,100]" */
+};
+
+/* Whether the sequence lock is torn: odd, and the lock has no owner. */
+static bool torn(const struct kipc_shm_head *h)
+{
+	return (h->seq & KIPC_SHM_SEQ_WRITING) && !(h->lock & KIPC_LOCK_OWNER);
+}
+
+struct look {
+	struct view *v;
+	struct kipc_array_head *head;
+	uint64_t size;	/* of head */
+};
+
+/* A writer that has just ended looks torn if seq is read before and the lock after its end. */
+static int look_at_lock(void *arg, bool last)
+{
+	struct look *l = arg;
+
+	(void)last;
+	if (view_read(l->v, l->v->hdr.body_off, l->head, l->size)) {
+		view_problem(l->v, "shm: the body can't be read");
+		return 0;
+	}
+	return torn(&l->head->shm) ? -1 : 0;
+}
+
+static struct shm *load(struct view *v, uint64_t size)
+{
+	struct shm *s = xcalloc(1, sizeof(*s));
+	struct kipc_shm_head *h = &s->head.shm;
+	struct look look = { .v = v, .head = &s->head, .size = size };
+	unsigned int before = v->nproblems;
+
+	s->torn = view_confirm(look_at_lock, &look) < 0;
+	if (v->nproblems == before &&
+	    (h->data_off % KIPC_SHM_HEAD_SIZE ||
+	     h->data_off < v->hdr.body_off + KIPC_SHM_HEAD_SIZE ||
+	     !view_holds(v, h->data_off, h->size)))
+		view_problem(v, "shm: %lu bytes of data from %lu on are not in the file",
+			     (unsigned long)h->size, (unsigned long)h->data_off);
+	if (v->nproblems != before) {
+		free(s);
+		return NULL;
+	}
+	s->writes = h->seq / KIPC_SHM_SEQ_STEP;
+	s->sleepers = h->seq & KIPC_SHM_SEQ_SLEEPERS;
+	s->state = s->torn ? "torn" : h->seq & KIPC_SHM_SEQ_WRITING ? "writing" : "idle";
+	return s;
+}
+
+static void *shm_load(struct view *v, bool deep)
+{
+	(void)deep;
+	return load(v, sizeof(struct kipc_shm_head));
+}
+
+static void shm_free(void *data)
+{
+	struct shm *s = data;
+
+	free(s->shape);
+	free(s->strides);
+	free(s->label);
+	free(s);
+}
+
+static void shm_summary(const void *data, struct summary *sum)
+{
+	const struct shm *s = data;
+
+	sum->capacity = s->head.shm.size;
+	sum->unit = "bytes";
+	sum->waiters = s->sleepers;
+	if (s->torn)
+		sum->states |= STATE_TORN;
+}
+
+static char *shm_holds(const void *data, uint32_t slot)
+{
+	const struct shm *s = data;
+
+	return lock_held_by(s->head.shm.lock, slot) ? xstrdup("writing") : NULL;
+}
+
+#define OFF(member) offsetof(struct shm, member)
+static const struct column record[] = {
+	{ "data", "data_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(head.shm.size), "" },
+	{ "data begins at", "data_offset_bytes", COLUMN_NUMBER, 0, column_u64,
+	  OFF(head.shm.data_off), "" },
+	{ "sequence", "sequence", COLUMN_NUMBER, 0, column_u64, OFF(head.shm.seq), "" },
+	{ "writes", "writes", COLUMN_NUMBER, 0, column_u64, OFF(writes), "" },
+	{ "write state", "write_state", COLUMN_STRING, 0, column_str, OFF(state), "" },
+	{ "readers sleep", "readers_sleep", COLUMN_BOOL, 0, column_bool, OFF(sleepers), "" },
+	{ "writes over torn data", "healed_writes", COLUMN_NUMBER, 0, column_u64,
+	  OFF(head.shm.healed), "" },
+};
+
+static void shm_show(const void *data, const struct peers *p, struct report *r)
+{
+	const struct shm *s = data;
+	struct lock_row lock;
+
+	lock_decode(&lock, "writer", s->head.shm.lock, p);
+	report_record(r, "shm", "shared memory", record, sizeof(record) / sizeof(record[0]), s);
+	locks_report(r, &lock, 1);
+}
+
+const struct kind kind_shm = {
+	.kind = KIPC_SEG_SHM,
+	.load = shm_load,
+	.free = shm_free,
+	.summary = shm_summary,
+	.show = shm_show,
+	.holds = shm_holds,
+};
+
+/* 64-bit numbers of the head. */
+static char *join(const void *numbers, uint32_t count, const char *sep)
+{
+	char *text = NULL;
+	int64_t n;
+
+	for (uint32_t i = 0; i < count; i++) {
+		memcpy(&n, (const char *)numbers + i * sizeof(n), sizeof(n));
+		text = text_join(text, sep, "%ld", (long)n);
+	}
+	return text;
+}
+
+/* C: the last index moves fastest; Fortran: the first one. */
+static const char *order_of(const struct kipc_array_head *a)
+{
+	bool c = true, fortran = true;
+	uint64_t up = a->itemsize, down = a->itemsize;
+
+	for (uint32_t i = 0; i < a->ndim; i++) {
+		uint32_t j = a->ndim - 1 - i;
+
+		fortran &= (uint64_t)a->strides[i] == up;
+		c &= (uint64_t)a->strides[j] == down;
+		up *= a->shape[i] ? a->shape[i] : 1;
+		down *= a->shape[j] ? a->shape[j] : 1;
+	}
+	return c ? "C" : fortran ? "Fortran" : "strided";
+}
+
+/* Every element lies inside the data.  0 or -EPROTO. */
+static int check_array(struct view *v, const struct kipc_array_head *a)
+{
+	uint64_t elements = 1, end = a->itemsize, step;
+	bool fits = true, empty = false;
+
+	if (!kipc_dtype_size((enum kipc_dtype)a->dtype) ||
+	    a->itemsize != kipc_dtype_size((enum kipc_dtype)a->dtype))
+		return view_problem(v, "array: type %u with elements of %u bytes", a->dtype,
+				    a->itemsize);
+	if (a->ndim > KIPC_ARRAY_DIMS)
+		return view_problem(v, "array: %u dimensions", a->ndim);
+	for (uint32_t i = 0; i < a->ndim; i++) {
+		if (!a->shape[i]) {
+			empty = true;
+			continue;
+		}
+		if (a->strides[i] < 0 ||
+		    __builtin_mul_overflow(a->shape[i] - 1, (uint64_t)a->strides[i], &step) ||
+		    __builtin_add_overflow(end, step, &end) ||
+		    __builtin_mul_overflow(elements, a->shape[i], &elements))
+			fits = false;
+	}
+	if (!fits || a->elements != (empty ? 0 : elements) || (!empty && end > a->shm.size))
+		return view_problem(v, "array: its shape does not fit %lu bytes of data",
+				    (unsigned long)a->shm.size);
+	return 0;
+}
+
+static void *array_load(struct view *v, bool deep)
+{
+	struct shm *s = load(v, sizeof(struct kipc_array_head));
+	char *shape;
+
+	(void)deep;
+	if (!s)
+		return NULL;
+	if (check_array(v, &s->head)) {
+		shm_free(s);
+		return NULL;
+	}
+	s->dtype = kipc_dtype_name((enum kipc_dtype)s->head.dtype);
+	s->order = order_of(&s->head);
+	s->shape = join(s->head.shape, s->head.ndim, "\n");
+	s->strides = join(s->head.strides, s->head.ndim, "\n");
+	shape = join(s->head.shape, s->head.ndim, ",");
+	s->label = xasprintf("%s[%s]", s->dtype, shape ? shape : "");
+	free(shape);
+	return s;
+}
+
+static void array_summary(const void *data, struct summary *sum)
+{
+	const struct shm *s = data;
+
+	shm_summary(data, sum);
+	sum->capacity = s->head.elements;
+	sum->unit = "elements";
+	sum->shape = xstrdup(s->label);
+}
+
+static const struct column array_record[] = {
+	{ "type", "dtype", COLUMN_STRING, 0, column_str, OFF(dtype), "" },
+	{ "element", "item_bytes", COLUMN_NUMBER, 0, column_u32, OFF(head.itemsize), "" },
+	{ "elements", "elements", COLUMN_NUMBER, 0, column_u64, OFF(head.elements), "" },
+	{ "dimensions", "dimensions", COLUMN_NUMBER, 0, column_u32, OFF(head.ndim), "" },
+	{ "shape", "shape", COLUMN_NUMBERS, 0, column_lines, OFF(shape), "" },
+	{ "strides", "strides_bytes", COLUMN_NUMBERS, 0, column_lines, OFF(strides), "" },
+	{ "order", "order", COLUMN_STRING, 0, column_str, OFF(order), "" },
+};
+#undef OFF
+
+static void array_show(const void *data, const struct peers *p, struct report *r)
+{
+	report_record(r, "array", "array", array_record,
+		      sizeof(array_record) / sizeof(array_record[0]), data);
+	shm_show(data, p, r);
+}
+
+const struct kind kind_array = {
+	.kind = KIPC_SEG_ARRAY,
+	.load = array_load,
+	.free = shm_free,
+	.summary = array_summary,
+	.show = array_show,
+	.holds = shm_holds,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tool knows about one kind of object; a file a kind, kind-*.c.
+ *
+ * A kind reads what it wants once, into a struct of its own (load), judges it, and is then asked
+ * for what list and show print.  Nothing that comes from a segment is used unchecked: counts and
+ * offsets against the file's size, loops against a bound.
+ */
+#ifndef IPC_INSPECT_KIND_H
+#define IPC_INSPECT_KIND_H
+
+#include "tools/common/peers.h"
+#include "tools/common/segment-view.h"
+#include "tools/ipc-inspect/report.h"
+
+/* What an object's state is, beside "ok": bits, the worst first. */
+#define STATE_DAMAGED		(1u << 0)
+#define STATE_DEAD_OWNER	(1u << 1)	/* a slot of a dead process waits for its repair */
+#define STATE_TORN		(1u << 2)	/* shm: a writer died in the middle */
+#define STATE_SHUTDOWN		(1u << 3)
+#define STATE_FULL		(1u << 4)
+#define STATE_UNFINISHED	(1u << 5)	/* not published (yet) */
+#define STATE_FOREIGN		(1u << 6)	/* of another version */
+#define STATE_NO_ACCESS		(1u << 7)	/* we may not open it */
+#define STATES			8
+
+struct summary {
+	uint64_t depth;		/* how much is in it; ABSENT */
+	uint64_t capacity;	/* of how much; ABSENT */
+	const char *unit;	/* of both: "messages", "bytes", "elements" */
+	uint64_t waiters;	/* threads that sleep in it */
+	unsigned int states;	/* STATE_* */
+	char *shape;		/* array: "uint8[100,100]", malloc'ed; else NULL */
+};
+
+struct kind {
+	uint16_t kind;		/* enum kipc_seg_kind */
+	const char *const *bells;	/* names, by index of kipc_peer.sleeping[] */
+	unsigned int nbells;
+	/*
+	 * Reads the body of a good view; deep: all that show prints.  NULL when it can't be
+	 * decoded; what is wrong is noted by view_problem() in any case.
+	 */
+	void *(*load)(struct view *v, bool deep);
+	void (*free)(void *data);
+	/* Fills what it knows of *s, which is all absent. */
+	void (*summary)(const void *data, struct summary *s);
+	/* Prints its sections; loaded deeply. */
+	void (*show)(const void *data, const struct peers *p, struct report *r);
+	/* What the slot holds, in words, malloc'ed; NULL: nothing.  Loaded deeply.  May be NULL. */
+	char *(*holds)(const void *data, uint32_t slot);
+};
+
+extern const struct kind kind_queue, kind_pipe, kind_shm, kind_array, kind_manager;
+
+/* By enum kipc_seg_kind, or NULL. */
+const struct kind *kind_of(unsigned int number);
+
+/* ---- shared-words.c: what several kinds have ---- */
+
+/* A doorbell's line, decoded. */
+struct bell_row {
+	char name[24];
+	uint32_t sleepers, drainer;
+	bool watched, signalled;
+	uint64_t sequence, rings;
+};
+void bell_decode(struct bell_row *b, const char *name, const struct kipc_bell_line *line);
+void bells_report(struct report *r, const struct bell_row *bells, size_t n);
+
+/* A lock word, decoded. */
+struct lock_row {
+	char name[24];
+	uint64_t owner;			/* slot; ABSENT: nobody */
+	const char *owner_state;	/* "alive", "dead", "unknown"; NULL: nobody */
+	bool waiters, died;
+};
+void lock_decode(struct lock_row *l, const char *name, uint32_t word, const struct peers *p);
+void locks_report(struct report *r, const struct lock_row *locks, size_t n);
+static inline bool lock_held_by(uint32_t word, uint32_t slot)
+{
+	return slot && (word & KIPC_LOCK_OWNER) == slot;
+}
+
+#endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* Opening and judging objects: see subject.h. */
+#include "tools/ipc-inspect/subject.h"
+
+#include <errno.h>
+
+#include "tools/common/text.h"
+#include "tools/common/xalloc.h"
+
+const struct kind *kind_of(unsigned int number)
+{
+	static const struct kind *const kinds[] = {
+		&kind_queue, &kind_pipe, &kind_shm, &kind_array, &kind_manager,
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i]->kind == number)
+			return kinds[i];
+	return NULL;
+}
+
+static void judge(struct subject *s, bool deep)
+{
+	switch (s->view.verdict) {
+	case VIEW_UNFINISHED:
+		s->sum.states |= STATE_UNFINISHED;
+		return;
+	case VIEW_FOREIGN:
+		s->sum.states |= STATE_FOREIGN;
+		return;
+	case VIEW_DAMAGED:
+		s->sum.states |= STATE_DAMAGED;
+		return;
+	case VIEW_GOOD:
+		break;
+	}
+	peers_read(&s->view, &s->peers);
+	if (s->peers.dead)
+		s->sum.states |= STATE_DEAD_OWNER;
+	if (deep)
+		peers_identify(&s->peers, &s->object->holders);
+	s->kind = kind_of(s->view.hdr.kind);
+	s->data = s->kind ? s->kind->load(&s->view, deep) : NULL;
+	if (s->data)
+		s->kind->summary(s->data, &s->sum);
+	else
+		s->kind = NULL;
+	if (s->view.nproblems)
+		s->sum.states |= STATE_DAMAGED;
+}
+
+int subject_open(struct subject *s, const struct object *object, bool deep)
+{
+	bool refused = false;
+
+	memset(s, 0, sizeof(*s));
+	s->object = object;
+	s->sum.depth = s->sum.capacity = ABSENT;
+	/* any of its descriptors will do, as long as it is still that object's */
+	for (size_t i = 0; i < object->holders.n; i++) {
+		int r;
+
+		s->via = object->holders.handle[i];
+		r = view_open(&s->view, s->via.pid, s->via.fd, object->dev, object->ino);
+		refused |= r == -EACCES || r == -EPERM;
+		if (!r) {
+			s->opened = true;
+			judge(s, deep);
+			return 0;
+		}
+	}
+	if (!refused)
+		return -ENOENT;
+	s->via = object->holders.handle[0];
+	s->sum.states |= STATE_NO_ACCESS;
+	return 0;
+}
+
+void subject_close(struct subject *s)
+{
+	if (s->data)
+		s->kind->free(s->data);
+	free(s->sum.shape);
+	peers_free(&s->peers);
+	if (s->opened)
+		view_close(&s->view);
+}
+
+const char *subject_kind(const struct subject *s)
+{
+	const char *name = NULL;
+
+	if (s->opened && s->view.have_header && s->view.hdr.magic == KIPC_SEG_MAGIC)
+		name = view_kind_name(s->view.hdr.kind);
+	for (unsigned int i = 0; !name && i <= KIPC_SEG_MANAGER; i++) {
+		const char *known = view_kind_name(i);
+
+		if (known && !strncmp(s->object->label, "kipc:", 5) &&
+		    !strcmp(s->object->label + 5, known))
+			name = known;
+	}
+	return name ? name : "unknown";
+}
+
+char *state_names(unsigned int states, const char *sep)
+{
+	static const char *const names[STATES] = {
+		"damaged", "dead owner", "torn", "shutdown",
+		"full", "unfinished", "other version", "no access",
+	};
+	char *text = NULL;
+
+	for (unsigned int i = 0; i < STATES; i++)
+		if (states & 1u << i)
+			text = text_join(text, sep, "%s", names[i]);
+	return text ? text : xstrdup("ok");
+}
+
+char *holder_names(const struct holders *h, const char *sep)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; i < h->n; i++)
+		if (!i || h->handle[i].pid != h->handle[i - 1].pid)
+			text = text_join(text, sep, "%d", h->handle[i].pid);
+	return text;
+}
