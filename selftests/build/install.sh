@@ -67,27 +67,31 @@ int main(void)
 END
 cp "$TMP/user.c" "$TMP/user.cc"
 
-export PKG_CONFIG_SYSROOT_DIR="$DEST" PKG_CONFIG_LIBDIR="$DEST/usr/lib/pkgconfig:$(
-	pkg-config --variable pc_path pkg-config)"
+# Only for what is linked with the installed tree: the build itself wants the system's packages. The
+# sysroot is for our own paths; liburing's are the system's and need no flag.
+installed()
+{
+	PKG_CONFIG_SYSROOT_DIR="$DEST" PKG_CONFIG_LIBDIR="$DEST/usr/lib/pkgconfig:$(
+		pkg-config --variable pc_path pkg-config)" pkg-config "$@" libkipc
+}
 
-# The sysroot is for our own paths; liburing's are the system's and need no flag.
 shared()
 {
-	"$KIPC_CC" $(pkg-config --cflags libkipc) "$TMP/user.c" -o "$TMP/shared" \
-		$(pkg-config --libs libkipc) && readelf -d "$TMP/shared" | grep "libkipc.so.0" &&
+	"$KIPC_CC" $(installed --cflags) "$TMP/user.c" -o "$TMP/shared" \
+		$(installed --libs) && readelf -d "$TMP/shared" | grep "libkipc.so.0" &&
 		LD_LIBRARY_PATH="$DEST/usr/lib" "$TMP/shared"
 }
 
 static()
 {
-	"$KIPC_CC" $(pkg-config --cflags libkipc) "$TMP/user.c" -o "$TMP/static" \
-		-static $(pkg-config --static --libs libkipc) && "$TMP/static"
+	"$KIPC_CC" $(installed --cflags) "$TMP/user.c" -o "$TMP/static" \
+		-static $(installed --static --libs) && "$TMP/static"
 }
 
 cplusplus()
 {
-	g++ -std=c++17 $(pkg-config --cflags libkipc) "$TMP/user.cc" -o "$TMP/cplusplus" \
-		$(pkg-config --libs libkipc) && LD_LIBRARY_PATH="$DEST/usr/lib" "$TMP/cplusplus"
+	g++ -std=c++17 $(installed --cflags) "$TMP/user.cc" -o "$TMP/cplusplus" \
+		$(installed --libs) && LD_LIBRARY_PATH="$DEST/usr/lib" "$TMP/cplusplus"
 }
 
 tools_run()
