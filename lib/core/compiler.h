@@ -40,8 +40,19 @@ void __tsan_release(void *addr);
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
-#define min_of(a, b)	((a) < (b) ? (a) : (b))
-#define max_of(a, b)	((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: it may be a load of a shared field, which an enemy changes. */
+#define min_of(a, b)                                                                               \
+	({                                                                                         \
+		__auto_type __min_a = (a);                                                         \
+		__auto_type __min_b = (b);                                                         \
+		__min_a < __min_b ? __min_a : __min_b;                                             \
+	})
+#define max_of(a, b)                                                                               \
+	({                                                                                         \
+		__auto_type __max_a = (a);                                                         \
+		__auto_type __max_b = (b);                                                         \
+		__max_a > __max_b ? __max_a : __max_b;                                             \
+	})
 /* a: a power of two */
 #define align_up(x, a)	(((x) + ((a) - 1)) & ~((__typeof__(x))(a) - 1))
 

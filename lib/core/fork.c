@@ -32,13 +32,51 @@ static struct kipc_segment *registry;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int init_error;
 
+static int open_description(const struct kipc_segment *seg)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
+	return (int)SYS_RETRY(open(path, O_RDWR | O_CLOEXEC));
+}
+
+/*
+ * The child's slot and all that it will hold exist before the child does, so there is no moment at
+ * which a death or a close of the parent's could take it away.  Where this fails the child attaches
+ * as soon as it runs.  If there will be no child, the slot is one of a dead process.
+ */
+static void make_child_slot(struct kipc_segment *seg)
+{
+	int fd;
+
+	/* not attached: nothing to hand on */
+	if (load_relaxed(&seg->epoch) != load_relaxed(__kipc_fork_epoch))
+		return;
+	fd = open_description(seg);
+	if (fd < 0)
+		return;
+	if (__kipc_peer_take_for(seg, fd, &seg->fork_slot) ||
+	    seg->ops->prefork(seg, seg->fork_slot))
+		SYS(close(fd));
+	else
+		seg->fork_fd = fd;
+}
+
 static void before_fork(void)
 {
 	pthread_mutex_lock(&registry_mutex);
+	for (struct kipc_segment *seg = registry; seg; seg = seg->next)
+		if (seg->ops->prefork)
+			make_child_slot(seg);
 }
 
 static void after_fork_parent(void)
 {
+	for (struct kipc_segment *seg = registry; seg; seg = seg->next) {
+		if (seg->fork_fd >= 0)
+			SYS(close(seg->fork_fd));	/* the child has it */
+		seg->fork_fd = -1;
+	}
 	pthread_mutex_unlock(&registry_mutex);
 }
 
@@ -66,14 +104,20 @@ static void in_child(void)
 		seg->repair_depth = 0;
 		reset_mutex(&seg->peer_mutex, PTHREAD_MUTEX_RECURSIVE);
 		store_relaxed(&seg->epoch, KIPC_EPOCH_NONE);
-		if (seg->ops->forked)
+		if (seg->ops->forked && seg->fork_fd < 0)
 			seg->ops->forked(seg);
 	}
 	store_release(__kipc_fork_epoch, ++last_epoch);	/* pairs with: __kipc_fork_check() */
 	/* what fails here is tried again, and reported, at the first use */
-	for (seg = registry; seg; seg = seg->next)
-		if (seg->ops->eager)
+	for (seg = registry; seg; seg = seg->next) {
+		int fd = seg->fork_fd;
+
+		seg->fork_fd = -1;
+		if (fd >= 0)
+			__kipc_peer_adopt(seg, fd, seg->fork_slot);
+		else if (seg->ops->prefork)
 			__kipc_peer_enter(seg);
+	}
 }
 
 /*
@@ -122,12 +166,10 @@ int __kipc_fork_init(void)
 
 int __kipc_fork_open_lock_fd(struct kipc_segment *seg)
 {
-	char path[32];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
 	pthread_mutex_lock(&registry_mutex);
-	r = (int)SYS_RETRY(open(path, O_RDWR | O_CLOEXEC));
+	r = open_description(seg);
 	if (r >= 0) {
 		seg->lock_fd = r;
 		r = 0;

@@ -150,7 +150,7 @@ int __kipc_memory_map(int fd, uint64_t map_size, uint64_t page_size, bool readon
 	int saved = errno, r = 0;
 	void *hint = NULL, *p;
 
-	if (map_size > SIZE_MAX)
+	if (map_size > SIZE_MAX - KIPC_PAGE_2M)
 		return -ENOMEM;
 	/* hugetlb reserves at mmap(); for shmem the flag only keeps the size out of accounting */
 	if (page_size == KIPC_PAGE_4K)

@@ -17,6 +17,7 @@
 #define KIPC_OBJECT_ARGS	4
 
 struct kipc_object;
+struct kipc_check;
 
 /* What goes over the socket beside the header: descriptors in the kind's own order, and words. */
 struct kipc_transfer {
@@ -36,12 +37,26 @@ struct kipc_object_ops {
 	 */
 	int (*import)(struct kipc_transfer *t, struct kipc_object **out);
 	void (*close)(struct kipc_object *obj);
+	/*
+	 * For the auditor (core/check.h): says what is wrong with the body of the view, which need
+	 * not be an open object's.  Header and peers have been checked.
+	 */
+	void (*check)(struct kipc_check *c);
+	/*
+	 * For KIPC_CHECK_SETTLE, after a sweep: heals what only waits for its next user, and keeps
+	 * others out until thaw(state).  May be NULL.  0 or a negative errno.
+	 */
+	int (*freeze)(struct kipc_object *obj, void **state);
+	void (*thaw)(void *state);
 };
 
 struct kipc_object {
 	const struct kipc_object_ops *ops;
 	struct kipc_segment seg;
 };
+
+/* lib/names/handover.c: those of an enum kipc_seg_kind, or NULL. */
+const struct kipc_object_ops *__kipc_object_kind_ops(uint32_t kind);
 
 extern const struct kipc_object_ops __kipc_queue_object;
 extern const struct kipc_object_ops __kipc_pipe_object;

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,6 +21,8 @@
 
 /* Dead slots met while one is being repaired (by a repair that needs a lock): so deep at most. */
 #define REPAIR_DEPTH_MAX	4
+
+_Static_assert(sizeof(off_t) == 8, "KIPC_PEER_LOCK_BASE needs -D_FILE_OFFSET_BITS=64");
 
 static int byte_lock(int fd, uint32_t slot, short type, int cmd, struct flock *fl)
 {
@@ -80,7 +83,7 @@ static uint64_t start_time(void)
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
 	if (p)
-		sscanf(p, " %lu", &ticks);
+		sscanf(p, " %" SCNu64, &ticks);
 	return ticks;
 }
 
@@ -103,7 +106,7 @@ static void describe(struct kipc_peer *p)
 }
 
 /* Takes one of the slots that are free now; 0 or -EUSERS, or what fcntl(2) says. */
-static int take_slot(struct kipc_segment *seg)
+static int take_slot(struct kipc_segment *seg, int lock_fd, uint32_t *taken)
 {
 	for (uint32_t slot = 1; slot <= seg->npeers; slot++) {
 		struct kipc_peer *p = __kipc_peer(seg, slot);
@@ -112,14 +115,14 @@ static int take_slot(struct kipc_segment *seg)
 
 		if (load_acquire(&p->state) != KIPC_PEER_FREE)
 			continue;
-		r = byte_try(seg->lock_fd, slot);
+		r = byte_try(lock_fd, slot);
 		if (r == -EBUSY)
 			continue;
 		if (r)
 			return r;
 		/* taken, used and orphaned since we looked: it needs a repair first */
 		if (load_acquire(&p->state) != KIPC_PEER_FREE) {
-			byte_drop(seg->lock_fd, slot);
+			byte_drop(lock_fd, slot);
 			continue;
 		}
 		describe(p);
@@ -127,7 +130,7 @@ static int take_slot(struct kipc_segment *seg)
 		while (slot > high && !try_cmpxchg(&seg->hdr->peer_high, &high, slot))
 			;
 		store_release(&p->state, KIPC_PEER_LIVE);	/* pairs with: __kipc_peer_sweep() */
-		seg->slot = slot;
+		*taken = slot;
 		return 0;
 	}
 	return -EUSERS;
@@ -142,12 +145,17 @@ static int attach(struct kipc_segment *seg)
 	r = __kipc_fork_open_lock_fd(seg);
 	if (r)
 		return r;
-	r = take_slot(seg);
+	r = take_slot(seg, seg->lock_fd, &seg->slot);
 	if (r == -EUSERS) {
 		__kipc_peer_sweep(seg, 0);	/* if it finds none: others may have done it just now */
-		r = take_slot(seg);
+		r = take_slot(seg, seg->lock_fd, &seg->slot);
 	}
 	return r;
+}
+
+int __kipc_peer_take_for(struct kipc_segment *seg, int lock_fd, uint32_t *slot)
+{
+	return take_slot(seg, lock_fd, slot);
 }
 
 /* From here on other threads go ahead without looking further. */
@@ -163,6 +171,25 @@ int __kipc_peer_attach(struct kipc_segment *seg)
 
 	if (r)
 		__kipc_fork_close_lock_fd(seg, true);
+	else
+		publish_epoch(seg);
+	return r;
+}
+
+static void detach(struct kipc_segment *seg, bool forget);
+
+int __kipc_peer_adopt(struct kipc_segment *seg, int lock_fd, uint32_t slot)
+{
+	int r;
+
+	seg->lock_fd = lock_fd;
+	seg->slot = slot;
+	describe(__kipc_peer(seg, slot));	/* as its parent's until now */
+	if (seg->ops->forked)
+		seg->ops->forked(seg);
+	r = seg->ops->reattached ? seg->ops->reattached(seg) : 0;
+	if (r)
+		detach(seg, false);		/* the first use tries to attach */
 	else
 		publish_epoch(seg);
 	return r;

@@ -18,7 +18,8 @@
  *
  * Fork: pthread_atfork() handlers close the child's copy of lock_fd (it would keep the parent's
  * slot alive beyond its death) and the child takes a slot at its first use.  A bare clone(2) that
- * runs no handlers is noticed by a page that the kernel wipes in children (MADV_WIPEONFORK).
+ * runs no handlers is noticed at its first use, by a page that the kernel wipes in children
+ * (MADV_WIPEONFORK); until then it keeps its parent's slot alive.
  *
  * Locking order: peer_mutex -> registry mutex (fork).  Not async-signal-safe.
  */
@@ -78,6 +79,14 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot);
  * (0: always).  Returns how many were repaired.  For every waiter's tick.
  */
 int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns);
+
+/*
+ * Takes a slot for a fork child that doesn't exist yet: lock_fd is a description that the child will
+ * have alone, *slot the slot that it locks.  0, -EUSERS or what fcntl(2) says.
+ */
+int __kipc_peer_take_for(struct kipc_segment *seg, int lock_fd, uint32_t *slot);
+/* In that child: lock_fd and slot are this process's own. */
+int __kipc_peer_adopt(struct kipc_segment *seg, int lock_fd, uint32_t slot);
 
 /* fork.c.  Sets the epoch and the handlers up, once a process: 0 or a negative errno. */
 int __kipc_fork_init(void);

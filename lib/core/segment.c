@@ -40,7 +40,7 @@ static int init_common(struct kipc_segment *seg, const struct kipc_segment_ops *
 
 	memset(seg, 0, sizeof(*seg));
 	seg->ops = ops;
-	seg->fd = seg->lock_fd = -1;
+	seg->fd = seg->lock_fd = seg->fork_fd = -1;
 	seg->epoch = KIPC_EPOCH_NONE;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);

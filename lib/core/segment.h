@@ -51,10 +51,13 @@ struct kipc_segment_ops {
 	/* In a fork child, after it got a slot of its own.  May be NULL.  0 or a negative errno. */
 	int (*reattached)(struct kipc_segment *seg);
 	/*
-	 * A fork child registers inside fork(2) already, not at its first use: for kinds in which
-	 * the parent's death would end what the child inherited.
+	 * For kinds in which the parent's death, or what it closes, would end what a child inherits:
+	 * the child's slot is taken before the child is made, and this makes it hold in shared
+	 * memory, in the parent, inside fork(2), what the child will have.  forked() is then called
+	 * with seg->slot already the child's.  Non-zero: not done, the child attaches by itself as
+	 * soon as it runs.  NULL: children attach at their first use.
 	 */
-	bool eager;
+	int (*prefork)(struct kipc_segment *seg, uint32_t child_slot);
 };
 
 struct kipc_bell;
@@ -69,6 +72,8 @@ struct kipc_segment {
 	uint32_t npeers;
 	uint32_t slot;			/* ours; 0 while not attached */
 	uint64_t epoch;			/* of the process that attached, see __kipc_peer_enter() */
+	int fork_fd;			/* lock_fd of the child that is being made, or -1 */
+	uint32_t fork_slot;		/* ... and its slot */
 	int fd;				/* the memfd, shared over fork */
 	int lock_fd;			/* a description of our own; holds our slot's lock */
 	bool readonly;			/* mapped PROT_READ, no slot */

@@ -58,8 +58,8 @@ static void drop(void *arg)
 	*tr->pprev = tr->next;
 	if (tr->next)
 		tr->next->pprev = tr->pprev;
-	pthread_mutex_unlock(&rings_mutex);
 	io_uring_queue_exit(&tr->ring);
+	pthread_mutex_unlock(&rings_mutex);
 	free(tr);
 	mine = NULL;
 	errno = saved;
@@ -135,6 +135,8 @@ static int make_ring(void)
 	tr = calloc(1, sizeof(*tr));
 	if (!tr)
 		return -ENOMEM;
+	/* fork() waits for it: no child gets a ring that isn't in the list */
+	pthread_mutex_lock(&rings_mutex);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
 		r = io_uring_queue_init(RING_ENTRIES, &tr->ring, flags[i]);
 		if (r != -EINVAL)
@@ -148,20 +150,18 @@ static int make_ring(void)
 		io_uring_queue_exit(&tr->ring);
 		r = -ENOMEM;
 	}
-	if (r) {
-		free(tr);
-		return r;
+	if (!r) {
+		tr->epoch = load_relaxed(__kipc_fork_epoch);
+		tr->next = rings;
+		tr->pprev = &rings;
+		if (rings)
+			rings->pprev = &tr->next;
+		rings = mine = tr;
 	}
-	tr->epoch = load_relaxed(__kipc_fork_epoch);
-	pthread_mutex_lock(&rings_mutex);
-	tr->next = rings;
-	tr->pprev = &rings;
-	if (rings)
-		rings->pprev = &tr->next;
-	rings = tr;
 	pthread_mutex_unlock(&rings_mutex);
-	mine = tr;
-	return 0;
+	if (r)
+		free(tr);
+	return r;
 }
 
 static uint64_t arm(struct thread_ring *tr, int fd, unsigned int events)

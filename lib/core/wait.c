@@ -204,7 +204,8 @@ int __kipc_wait(struct kipc_wait *w)
 				check_drainer(w);
 			if (owner)
 				__kipc_peer_reap(w->seg, owner);
-			__kipc_peer_sweep(w->seg, KIPC_TICK_NS / 2);
+			/* whoever swept just before is followed by a tick of ours: 125 ms in all */
+			__kipc_peer_sweep(w->seg, KIPC_TICK_NS / 4);
 			look = KIPC_DEADLINE_NEVER;
 			if (w->ready(w->arg)) {
 				r = 0;

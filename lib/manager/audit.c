@@ -32,27 +32,35 @@ struct kipc_audit {
 	struct held *held;
 	uint64_t nheld;
 	bool failed;		/* out of memory */
+	__kipc_audit_found_fn *say;	/* NULL: only the first finding is kept, in words */
+	void *arg;
 };
 
 /* ---- findings ---- */
 
-static __attribute__((format(printf, 3, 4))) void found(struct kipc_audit *a, uint64_t *counter,
-							  const char *fmt, ...)
+/* counter: of the report; it says what kind of finding it is */
+static __attribute__((format(printf, 4, 5))) void found(struct kipc_audit *a, uint64_t *counter,
+							uint64_t off, const char *fmt, ...)
 {
 	struct kipc_arena_report *rep = a->report;
+	char text[sizeof(rep->first)];
 	va_list ap;
 
 	++*counter;
-	if (rep->first[0])
+	if (rep->first[0] && !a->say)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(rep->first, sizeof(rep->first), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (!rep->first[0])
+		memcpy(rep->first, text, sizeof(text));
+	if (a->say)
+		a->say(a->arg, counter, off, text);
 }
 
 void __kipc_audit_bad(struct kipc_audit *a, const char *what, uint64_t off)
 {
-	found(a, &a->report->bad_records, "%s at %#llx", what, (unsigned long long)off);
+	found(a, &a->report->bad_records, off, "%s at %#llx", what, (unsigned long long)off);
 }
 
 struct kipc_manager *__kipc_audit_manager(struct kipc_audit *a)
@@ -81,7 +89,7 @@ static void *mark_block(struct kipc_audit *a, uint64_t off, uint64_t word, uint6
 	if (!off)
 		return NULL;
 	if (__kipc_block_find(a->m, off, &p) != 1 || p.span >= a->nspans) {
-		found(a, &a->report->wild, "the word at %#llx owns %#llx, which is no block",
+		found(a, &a->report->wild, word, "the word at %#llx owns %#llx, which is no block",
 		      (unsigned long long)word, (unsigned long long)off);
 		return NULL;
 	}
@@ -90,7 +98,7 @@ static void *mark_block(struct kipc_audit *a, uint64_t off, uint64_t word, uint6
 	if (!marks)
 		return NULL;
 	if (marks[bit / 64] >> bit % 64 & 1) {
-		found(a, &a->report->doubles, "the word at %#llx owns %#llx, as another does",
+		found(a, &a->report->doubles, word, "the word at %#llx owns %#llx, as another does",
 		      (unsigned long long)word, (unsigned long long)off);
 		return NULL;
 	}
@@ -123,7 +131,7 @@ static void mark_ref(struct kipc_audit *a, uint64_t word, uint64_t id)
 	entry = o ? load_relaxed(&o->entry) : 0;
 	if (!o || entry >= a->high || !__kipc_reg_holds(a->m, off, o) ||
 	    (id != KIPC_SLOT_ID_MASK + 1 && (load_relaxed(&o->id) & KIPC_SLOT_ID_MASK) != id)) {
-		found(a, &a->report->bad_refs, "the word at %#llx refers to %#llx, no such object",
+		found(a, &a->report->bad_refs, word, "the word at %#llx refers to %#llx, no such object",
 		      (unsigned long long)word, (unsigned long long)off);
 		return;
 	}
@@ -274,7 +282,7 @@ static void mark_roots(struct kipc_audit *a)
 		struct kipc_obj_header *o = __kipc_reg_object(a->m, idx, &type);
 
 		if (o && load_relaxed(&o->refs) != a->refs[idx])
-			found(a, &a->report->bad_counts,
+			found(a, &a->report->bad_counts, __kipc_arena_off(a->m, o),
 			      "%s %llu: %llu references are counted, %llu found", type->name,
 			      (unsigned long long)o->id, (unsigned long long)o->refs,
 			      (unsigned long long)a->refs[idx]);
@@ -282,6 +290,11 @@ static void mark_roots(struct kipc_audit *a)
 }
 
 /* ---- sweeping ---- */
+
+static uint64_t slab_block(uint32_t s, const struct kipc_class *c, uint32_t bit)
+{
+	return ((uint64_t)s << KIPC_SPAN_SHIFT) + c->first + (uint64_t)bit * c->size;
+}
 
 static void sweep_slab(struct kipc_audit *a, uint32_t s, uint32_t cls)
 {
@@ -294,16 +307,15 @@ static void sweep_slab(struct kipc_audit *a, uint32_t s, uint32_t cls)
 			continue;
 		used++;
 		if (!marks || !(marks[bit / 64] >> bit % 64 & 1))
-			found(a, &a->report->leaks, "nothing owns the block at %#llx (%u bytes)",
-			      ((unsigned long long)s << KIPC_SPAN_SHIFT) + c->first +
-				      (unsigned long long)bit * c->size,
-			      c->size);
+			found(a, &a->report->leaks, slab_block(s, c, bit),
+			      "nothing owns the block at %#llx (%u bytes)",
+			      (unsigned long long)slab_block(s, c, bit), c->size);
 	}
 	a->report->blocks += used;
 	a->report->bytes += (uint64_t)used * c->size;
 	if (load_relaxed(&a->m->spans[s].nfree) != (uint32_t)c->cap - used)
-		found(a, &a->report->bad_hints, "slab at span %u: %u blocks counted free, %u are", s,
-		      a->m->spans[s].nfree, c->cap - used);
+		found(a, &a->report->bad_hints, __kipc_arena_off(a->m, &a->m->spans[s]),
+		      "slab at span %u: %u blocks counted free, %u are", s, a->m->spans[s].nfree, c->cap - used);
 }
 
 /* How many slabs with room the list of a class has; they are counted against the descriptors. */
@@ -318,7 +330,9 @@ static uint64_t walk_partial(struct kipc_audit *a, uint32_t cls)
 		if (s < a->m->first_span || s >= a->nspans ||
 		    KIPC_SPAN_STATE(d->head) != KIPC_SPAN_SLAB ||
 		    KIPC_SPAN_CLASS(d->head) != cls || !d->nfree || d->prev != prev) {
-			found(a, &a->report->bad_hints, "list of class %u: span %u", cls, s);
+			found(a, &a->report->bad_hints,
+			      __kipc_arena_off(a->m, &a->m->hdr->partial[cls]),
+			      "list of class %u: span %u", cls, s);
 			break;
 		}
 		prev = s;
@@ -365,15 +379,17 @@ static void sweep(struct kipc_audit *a)
 		rep->blocks++;
 		rep->bytes += (uint64_t)n << KIPC_SPAN_SHIFT;
 		if (!a->marks[s])
-			found(a, &rep->leaks, "nothing owns the block at %#llx (%u spans)",
+			found(a, &rep->leaks, s << KIPC_SPAN_SHIFT,
+			      "nothing owns the block at %#llx (%u spans)",
 			      (unsigned long long)s << KIPC_SPAN_SHIFT, n);
 	}
 	for (uint32_t cls = 0; cls < KIPC_CLASSES; cls++)
 		if (walk_partial(a, cls) != with_room[cls])
-			found(a, &rep->bad_hints, "list of class %u: not all slabs with room", cls);
+			found(a, &rep->bad_hints, __kipc_arena_off(m, &m->hdr->partial[cls]),
+			      "list of class %u: not all slabs with room", cls);
 	if (rep->free_spans != m->hdr->free_spans || rep->bytes != m->hdr->used ||
 	    rep->blocks != m->hdr->blocks || rep->objects != m->hdr->objects)
-		found(a, &rep->bad_hints,
+		found(a, &rep->bad_hints, __kipc_arena_off(m, &m->hdr->free_spans),
 		      "counted %llu free spans, %llu bytes, %llu blocks, %llu objects; "
 		      "found %llu, %llu, %llu, %llu", (unsigned long long)m->hdr->free_spans,
 		      (unsigned long long)m->hdr->used, (unsigned long long)m->hdr->blocks,
@@ -512,46 +528,95 @@ static int prepare(struct kipc_audit *a)
 	return a->marks && a->refs ? 0 : -ENOMEM;
 }
 
-static int audit(struct kipc_audit *a)
+static int freeze(struct kipc_audit *a)
 {
-	int r = 1;
+	struct kipc_segment *seg = &a->m->obj.seg;
+	int r;
 
+	r = __kipc_peer_enter(seg);
+	if (r)
+		return r;
+	r = __kipc_lock_acquire(seg, &a->m->hdr->audit_lock, KIPC_DEADLINE_NEVER);
+	if (r && r != -EOWNERDEAD)
+		return r;
+	r = 1;
 	for (int i = 0; i < ATTEMPTS && r == 1; i++) {
 		drop_held(a);
 		r = quiesce(a);
 	}
-	if (r)
-		return r == 1 ? -EBUSY : r;
-	r = prepare(a);
+	if (!r)
+		return 0;
+	drop_held(a);
+	__kipc_lock_release(seg, &a->m->hdr->audit_lock);
+	return r == 1 ? -EBUSY : r;
+}
+
+static void thaw(struct kipc_audit *a)
+{
+	__kipc_arena_unlock(a->m);
+	drop_held(a);
+	__kipc_lock_release(&a->m->obj.seg, &a->m->hdr->audit_lock);
+}
+
+/* Marks and sweeps what doesn't move. */
+static int audit(struct kipc_audit *a)
+{
+	int r = prepare(a);
+
 	if (!r) {
 		mark_roots(a);
 		sweep(a);
 	}
-	__kipc_arena_unlock(a->m);
 	if (a->failed)
 		r = -ENOMEM;
+	for (uint64_t s = 0; a->marks && s < a->nspans; s++)
+		free(a->marks[s]);
+	free(a->marks);
+	free(a->refs);
 	return r ? r : a->report->first[0] != '\0';
 }
 
 int __kipc_arena_audit(struct kipc_manager *m, struct kipc_arena_report *report)
 {
 	struct kipc_audit a = { .m = m, .report = report };
-	struct kipc_segment *seg = &m->obj.seg;
 	int r;
 
 	memset(report, 0, sizeof(*report));
-	r = __kipc_peer_enter(seg);
+	r = freeze(&a);
 	if (r)
 		return r;
-	r = __kipc_lock_acquire(seg, &m->hdr->audit_lock, KIPC_DEADLINE_NEVER);
-	if (r && r != -EOWNERDEAD)
-		return r;
 	r = audit(&a);
-	drop_held(&a);
-	for (uint64_t s = 0; a.marks && s < a.nspans; s++)
-		free(a.marks[s]);
-	free(a.marks);
-	free(a.refs);
-	__kipc_lock_release(seg, &m->hdr->audit_lock);
+	thaw(&a);
 	return r;
+}
+
+int __kipc_arena_audit_still(struct kipc_manager *m, struct kipc_arena_report *report,
+			     __kipc_audit_found_fn *say, void *arg)
+{
+	struct kipc_audit a = { .m = m, .report = report, .say = say, .arg = arg };
+
+	memset(report, 0, sizeof(*report));
+	return audit(&a);
+}
+
+int __kipc_arena_freeze(struct kipc_manager *m, void **state)
+{
+	struct kipc_audit *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->m = m;
+	r = freeze(a);
+	if (r)
+		free(a);
+	else
+		*state = a;
+	return r;
+}
+
+void __kipc_arena_thaw(void *state)
+{
+	thaw(state);
+	free(state);
 }

@@ -38,6 +38,24 @@ struct kipc_arena_report {
  */
 int __kipc_arena_audit(struct kipc_manager *m, struct kipc_arena_report *report);
 
+/* A finding: counter is the one of the report that was moved for it. */
+typedef void __kipc_audit_found_fn(void *arg, const uint64_t *counter, uint64_t off,
+				   const char *text);
+
+/*
+ * The same for a manager that doesn't move, a private copy, without any lock and without a write.
+ * What it finds while a change is half-made means nothing.  0, 1, -ENOMEM.
+ */
+int __kipc_arena_audit_still(struct kipc_manager *m, struct kipc_arena_report *report,
+			     __kipc_audit_found_fn *say, void *arg);
+
+/*
+ * Takes all the locks that an audit takes, rolling what the dead left, until __kipc_arena_thaw().
+ * 0, or an error as from the audit.
+ */
+int __kipc_arena_freeze(struct kipc_manager *m, void **state);
+void __kipc_arena_thaw(void *state);
+
 /* For mark callbacks. */
 
 /* The word at this offset owns what kind says (all of it is marked); 0 in it is fine. */

@@ -2,9 +2,9 @@
 /*
  * Entries: a key and its value in one block.
  *
- * An entry is filled while the stripe's NEW owns it and no cell has it; then it doesn't change but for
- * the payload of an int, bool or double.  The reference of a ref is taken by the stripe's REF before
- * the entry exists, and is the entry's payload's from the moment that a cell has the entry.
+ * An entry is filled while the stripe's NEW owns it and no cell has it; then it doesn't change but
+ * for the payload of an int, bool or double.  The reference of a ref is taken by the stripe's REF
+ * before the entry exists, and is the entry's payload's from the moment that a cell has the entry.
  */
 #include <stdlib.h>
 
@@ -110,7 +110,7 @@ static __racy int copy_bytes(uint32_t type, const void *p, size_t len, struct ki
 
 	if (unlikely(!buf))
 		return -ENOMEM;
-	memcpy(buf, p, len);
+	__kipc_copy_racy(buf, p, len);
 	buf[len] = '\0';
 	raw->slot.tag = type | (uint64_t)len << 16;
 	raw->slot.payload = 0;
@@ -140,7 +140,7 @@ static __racy int copy(uint32_t type, uint64_t payload, const void *p, size_t le
 	case KIPC_SLOT_REF:
 		if (len != sizeof(id))
 			return -EPROTO;
-		memcpy(&id, p, sizeof(id));
+		__kipc_copy_racy(&id, p, sizeof(id));
 		raw->slot.tag |= id << 16;
 		return 0;
 	}
@@ -160,7 +160,7 @@ __racy int __kipc_dict_copy_key(struct kipc_dict_entry *e, uint64_t meta, struct
 	if (KIPC_DICT_META_KTYPE(meta) == KIPC_SLOT_INT) {
 		if (KIPC_DICT_META_KLEN(meta) != sizeof(payload))
 			return -EPROTO;
-		memcpy(&payload, e->data, sizeof(payload));
+		__kipc_copy_racy(&payload, e->data, sizeof(payload));
 	}
 	return copy(KIPC_DICT_META_KTYPE(meta), payload, e->data, KIPC_DICT_META_KLEN(meta), raw);
 }

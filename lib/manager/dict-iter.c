@@ -2,8 +2,8 @@
 /*
  * All keys: a stripe at a time is copied under its guard, and given away without it.
  *
- * So a key that is there all the time is met exactly once, whatever splits and merges go on, and the
- * caller may do what it likes with the dict meanwhile.
+ * So a key that is there all the time is met exactly once, whatever splits and merges go on, and
+ * the caller may do what it likes with the dict meanwhile.
  */
 #include <stdlib.h>
 
@@ -38,7 +38,9 @@ static int add(const struct kipc_dict_ref *t, struct pairs *ps, uint64_t cell)
 	uint64_t meta;
 	int r;
 
-	ps->seen++;
+	/* more than there is room for: a circle of buckets */
+	if (++ps->seen > t->m->obj.seg.map_size / sizeof(*e))
+		return -EPROTO;
 	if (ps->n >= ps->want)
 		return 0;
 	if (ps->n == ps->room) {

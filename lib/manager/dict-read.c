@@ -58,6 +58,13 @@ static __racy int look(const struct kipc_dict_ref *t, const struct kipc_dict_key
 			cell = load_acquire(&b->cells[i]);
 			if (!cell || !__kipc_dict_tag_is(cell, k->hash))
 				continue;
+			/*
+			 * the value begins in the next line, or ends there: both are fetched at
+			 * once
+			 */
+			if (raw)
+				__builtin_prefetch(t->m->obj.seg.base +
+						   (cell & KIPC_DICT_CELL_OFF) + 64);
 			e = __kipc_dict_entry(t->m, cell, &meta);
 			if (unlikely(!e))
 				return -EPROTO;

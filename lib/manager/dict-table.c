@@ -85,18 +85,24 @@ static bool empty(const struct kipc_dict_bucket *b)
 	return !any;
 }
 
-/* The last bucket of a chain and the one before it; false: there is just one, or damage. */
+/*
+ * The last bucket of a chain and the one before it; false: there is just one, or damage, and *last is
+ * a bucket in any case.
+ */
 static bool tail(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head,
 		 struct kipc_dict_bucket **prev, struct kipc_dict_bucket **last)
 {
+	struct kipc_dict_bucket *next;
+
 	*last = head;
 	for (uint32_t steps = 0; load_relaxed(&(*last)->next); steps++) {
 		if (steps >= KIPC_DICT_CHAIN_MAX)
 			return false;
-		*prev = *last;
-		*last = __kipc_dict_next(t->m, *last);
-		if (!*last)
+		next = __kipc_dict_next(t->m, *last);
+		if (!next)
 			return false;
+		*prev = *last;
+		*last = next;
 	}
 	return *last != head;
 }

@@ -72,11 +72,15 @@ static int settle_old(const struct kipc_dict_ref *t)
 static int recount(const struct kipc_dict_ref *t)
 {
 	uint64_t shape = __kipc_dict_buckets(load_relaxed(&t->s->shape)), n = 0;
+	/* in all chains together: more than there is room for are circles */
+	uint64_t left = t->m->obj.seg.map_size / sizeof(struct kipc_dict_bucket);
 
 	for (uint64_t i = 0; i < shape; i++) {
 		struct kipc_dict_bucket *b = __kipc_dict_bucket(t->m, t->s, i);
 
-		for (uint32_t steps = 0; b && steps < KIPC_DICT_CHAIN_MAX; steps++) {
+		for (; b; left--) {
+			if (!left)
+				return -EPROTO;
 			for (uint32_t c = 0; c < KIPC_DICT_CELLS; c++)
 				n += load_relaxed(&b->cells[c]) != 0;
 			b = load_relaxed(&b->next) ? __kipc_dict_next(t->m, b) : NULL;
@@ -131,7 +135,9 @@ static int recover(struct kipc_manager *m, struct kipc_obj_header *o, struct kip
 
 /* ---- destruction ---- */
 
-/* o->cursor: stripe in the upper bits, then whether it is settled, then the bucket to go on with. */
+/*
+ * o->cursor: stripe in the upper bits, then whether it is settled, then the bucket to go on with.
+ */
 #define CURSOR_SHIFT	40
 #define CURSOR_SETTLED	(1ULL << 39)
 
@@ -165,31 +171,76 @@ static int destroy(struct kipc_manager *m, struct kipc_obj_header *o, uint32_t *
 
 /* ---- audit ---- */
 
+/* Keys of a chain that later ones are compared with: an honest chain has a few. */
+#define SEEN_MAX	64
+
+/* What an entry says of itself: sizes that its block holds, a key of its type, the key's hash. */
+static bool entry_ok(struct kipc_audit *a, const struct kipc_dict_ref *t, struct kipc_dict_entry *e)
+{
+	uint64_t meta = load_relaxed(&e->meta), off = __kipc_arena_off(t->m, e), hash_key[2];
+	uint32_t ktype = KIPC_DICT_META_KTYPE(meta), klen = KIPC_DICT_META_KLEN(meta);
+	bool str = ktype == KIPC_SLOT_STR || ktype == KIPC_SLOT_BYTES;
+
+	if (__kipc_arena_block_size(t->m, off) < sizeof(*e) + klen +
+						 (uint64_t)KIPC_DICT_META_VLEN(meta)) {
+		__kipc_audit_bad(a, "a dict's entry is longer than its block", off);
+		return false;
+	}
+	if (!str && (ktype != KIPC_SLOT_INT || klen != sizeof(int64_t))) {
+		__kipc_audit_bad(a, "a dict's key is of no type that keys have", off);
+		return false;
+	}
+	hash_key[0] = load_relaxed(&t->d->hash_key[0]) ^ ktype;
+	hash_key[1] = load_relaxed(&t->d->hash_key[1]);
+	if (__kipc_siphash13(hash_key, e->data, klen) != load_relaxed(&e->hash)) {
+		__kipc_audit_bad(a, "a dict's entry has not the hash of its key", off);
+		return false;
+	}
+	return true;
+}
+
 static void mark_entry(struct kipc_audit *a, const struct kipc_dict_ref *t, uint64_t cell,
 		       uint64_t b, uint64_t n)
 {
-	uint64_t off = cell & KIPC_DICT_CELL_OFF, meta;
+	uint64_t off = cell & KIPC_DICT_CELL_OFF, hash;
 	struct kipc_dict_entry *e = __kipc_audit_block_at(a, off, sizeof(*e));
 
 	if (!e)
 		return;
-	meta = load_relaxed(&e->meta);
-	if (__kipc_arena_block_size(t->m, off) < sizeof(*e) + KIPC_DICT_META_KLEN(meta) +
-						 (uint64_t)KIPC_DICT_META_VLEN(meta))
-		__kipc_audit_bad(a, "a dict's entry is longer than its block", off);
-	if (!__kipc_dict_tag_is(cell, e->hash))
-		__kipc_audit_bad(a, "a dict's cell has a wrong tag", off);
-	if (__kipc_dict_index(e->hash, n) != b)
-		__kipc_audit_bad(a, "a dict's entry stands in a wrong bucket", off);
-	if (KIPC_DICT_META_VTYPE(meta) == KIPC_SLOT_REF)
+	if (KIPC_DICT_META_VTYPE(load_relaxed(&e->meta)) == KIPC_SLOT_REF)
 		__kipc_audit_owned(a, KIPC_OWN_REF, __kipc_arena_off(t->m, &e->payload));
+	if (!entry_ok(a, t, e))
+		return;
+	hash = load_relaxed(&e->hash);
+	if (!__kipc_dict_tag_is(cell, hash))
+		__kipc_audit_bad(a, "a dict's cell has a wrong tag", off);
+	if (&t->d->stripes[hash >> KIPC_DICT_STRIPE_SHIFT] != t->s)
+		__kipc_audit_bad(a, "a dict's entry stands in a wrong stripe", off);
+	else if (__kipc_dict_index(hash, n) != b)
+		__kipc_audit_bad(a, "a dict's entry stands in a wrong bucket", off);
+}
+
+/* Whether two cells of a chain have entries of the same key; both were looked at already. */
+static bool same_key(const struct kipc_dict_ref *t, uint64_t one, uint64_t two)
+{
+	struct kipc_dict_entry *a, *b;
+	uint64_t meta = 0, other = 0;
+
+	if ((one ^ two) >> KIPC_DICT_CELL_SHIFT)
+		return false;	/* other tags: other hashes */
+	a = __kipc_dict_entry(t->m, one, &meta);
+	b = __kipc_dict_entry(t->m, two, &other);
+	return a && b && load_relaxed(&a->hash) == load_relaxed(&b->hash) &&
+	       KIPC_DICT_META_KTYPE(meta) == KIPC_DICT_META_KTYPE(other) &&
+	       KIPC_DICT_META_KLEN(meta) == KIPC_DICT_META_KLEN(other) &&
+	       !memcmp(a->data, b->data, KIPC_DICT_META_KLEN(meta));
 }
 
 /* The keys of one chain. */
 static uint64_t mark_chain(struct kipc_audit *a, const struct kipc_dict_ref *t,
 			   struct kipc_dict_bucket *bucket, uint64_t b, uint64_t n)
 {
-	uint64_t keys = 0, off = __kipc_arena_off(t->m, bucket);
+	uint64_t keys = 0, off = __kipc_arena_off(t->m, bucket), seen[SEEN_MAX];
 
 	for (uint32_t steps = 0; bucket; steps++) {
 		if (steps >= KIPC_DICT_CHAIN_MAX) {
@@ -205,6 +256,11 @@ static uint64_t mark_chain(struct kipc_audit *a, const struct kipc_dict_ref *t,
 				mark_entry(a, t, cell, b, n);
 			else
 				__kipc_audit_bad(a, "a dict's unused bucket has a cell", off);
+			for (uint64_t i = 0; i < min_of(keys, (uint64_t)SEEN_MAX); i++)
+				if (same_key(t, seen[i], cell))
+					__kipc_audit_bad(a, "a dict has a key twice", off);
+			if (keys < SEEN_MAX)
+				seen[keys] = cell;
 			keys++;
 		}
 		bucket = __kipc_audit_block(a, __kipc_arena_off(t->m, &bucket->next),

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The dict's inside: see uapi/kipc/dict.h for the layout, Documentation/design/containers.rst for the
- * choice.
+ * The dict's inside: see uapi/kipc/dict.h for the layout, Documentation/design/containers.rst for
+ * the choice.
  *
- * Each stripe is a hash table of its own under a guard of its own.  What makes an operation happen is
- * one store, so no transaction is needed; the guard's words say what a death leaves:
+ * Each stripe is a hash table of its own under a guard of its own.  What makes an operation happen
+ * is one store, so no transaction is needed; the guard's words say what a death leaves:
  *
  *	insert		NEW owns the entry while it is filled; cell = entry; NEW = 0
- *	replace		the same with OLD = the entry that the cell had; cell = entry; the bucket's version
- *			moves; NEW = 0; OLD is freed
+ *	replace		the same with OLD = the entry that the cell had; cell = entry; the bucket's
+ *			version moves; NEW = 0; OLD is freed
  *	... in place	an int for an int: one store to the entry
  *	delete		OLD = entry; cell = 0; the version moves; OLD is freed
  *	clear		shape |= DRAIN; then entries and buckets are freed; shape = 1
- *	split		bucket n is filled from bucket s with what belongs there; shape = n + 1; s loses it
- *	merge		bucket s gets all that bucket n - 1 has; shape = n - 1; bucket n - 1 is emptied
+ *	split		bucket n is filled from bucket s with what belongs there; shape = n + 1; s
+ *			loses it
+ *	merge		bucket s gets all that bucket n - 1 has; shape = n - 1; bucket n - 1 is
+ *			emptied
  *
  * A death, found by __kipc_dict_recover():
- *	NEW, OLD	if a cell has the entry, it is the cell's: the word is zeroed; else it is freed
- *	split, merge	before the commit as after it, what doesn't belong where it stands is a copy:
- *			the bucket that n - 1 was split from loses what isn't its own, bucket n is emptied
+ *	NEW, OLD	if a cell has the entry, it is the cell's: the word is zeroed; else it is
+ *			freed
+ *	split, merge	before the commit as after it, what doesn't belong where it stands is a
+ *			copy: the bucket that n - 1 was split from loses what isn't its own, bucket
+ *			n is emptied
  *	DRAIN		goes on
  *	COUNT		is counted anew
  *
@@ -27,15 +31,17 @@
  * still lead to that bucket and whether its version is the same.  That is enough, because
  *	- an entry is freed, and a bucket's memory is freed, only after a version or gen moved;
  *	- an entry isn't changed while it is linked, but for its payload by one store;
- *	- cells that a split or merge puts into a bucket are there, and its version has moved, before
- *	  the shape leads readers to it.
+ *	- cells that a split or merge puts into a bucket are there, and its version has moved,
+ *	  before the shape leads readers to it.
  *
- * Order of stores and loads: [A] cell -> entry, [B] shape -> cells, [C] version, gen -> freed memory.
+ * Order of stores and loads: [A] cell -> entry, [B] shape -> cells, [C] version, gen -> freed
+ * memory.
  */
 #ifndef KIPC_MANAGER_DICT_H
 #define KIPC_MANAGER_DICT_H
 
 #include "kipc/dict.h"
+#include "manager/racy.h"
 #include "manager/value.h"
 #include "uapi/kipc/dict.h"
 
@@ -63,6 +69,7 @@ struct kipc_dict_key {
 /* One stripe, as the functions below want it. */
 struct kipc_dict_ref {
 	struct kipc_manager *m;
+	struct kipc_dict_shared *d;
 	struct kipc_guard *g;
 	struct kipc_dict_stripe *s;
 	bool locked;		/* the arena's lock is held: destruction */
@@ -76,7 +83,9 @@ static inline struct kipc_dict_shared *__kipc_dict_shared(const struct kipc_dict
 static inline struct kipc_dict_ref __kipc_dict_stripe(struct kipc_manager *m,
 						      struct kipc_dict_shared *s, uint32_t i)
 {
-	return (struct kipc_dict_ref){ .m = m, .g = &s->guards[i], .s = &s->stripes[i] };
+	return (struct kipc_dict_ref){
+		.m = m, .d = s, .g = &s->guards[i], .s = &s->stripes[i]
+	};
 }
 
 static inline struct kipc_dict_ref __kipc_dict_at_hash(const struct kipc_dict *d, uint64_t hash)
@@ -122,10 +131,14 @@ static __always_inline bool __kipc_dict_key_is(const struct kipc_dict_entry *e, 
 					       const struct kipc_dict_key *k)
 {
 	return load_relaxed(&e->hash) == k->hash && KIPC_DICT_META_KLEN(meta) == k->len &&
-	       KIPC_DICT_META_KTYPE(meta) == k->type && !memcmp(e->data, k->data, k->len);
+	       KIPC_DICT_META_KTYPE(meta) == k->type &&
+	       !__kipc_differs_racy(e->data, k->data, k->len);
 }
 
-/* Makes an entry, owned by NEW (its ref by REF).  0, -ENOMEM, -ENOENT, -EPROTO; then nothing is left. */
+/*
+ * Makes an entry, owned by NEW (its ref by REF).  0, -ENOMEM, -ENOENT, -EPROTO; then nothing is
+ * left.
+ */
 int __kipc_dict_entry_make(const struct kipc_dict_ref *t, const struct kipc_dict_key *k,
 			   const struct kipc_value *v);
 /* Frees the entry that OLD owns, with its ref.  0 or -EPROTO. */
@@ -193,7 +206,9 @@ static __always_inline struct kipc_dict_bucket *__kipc_dict_next(struct kipc_man
 	return __kipc_arena_at(m, load_acquire(&b->next), sizeof(*b));
 }
 
-/* Moves the version of a chain: what was unlinked there may be freed, what was put there is shown. */
+/*
+ * Moves the version of a chain: what was unlinked there may be freed, what was put there is shown.
+ */
 static inline void __kipc_dict_moved(struct kipc_dict_bucket *b)
 {
 	/* pairs with: readers' check of the version [C] */

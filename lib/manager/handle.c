@@ -29,12 +29,43 @@ static int reserve_words(struct kipc_manager *m, uint32_t n)
 	return 0;
 }
 
-/* One more table for this process: owned by the word of its slot, the rest of the chain by it. */
-static int add_table(struct kipc_manager *m)
+/*
+ * One more table for a slot: owned by the slot's word, the rest of the chain by it.  The arena's lock
+ * held.
+ */
+static int add_table_locked(struct kipc_manager *m, uint32_t slot, uint64_t *table)
 {
-	uint32_t slot = m->obj.seg.slot;
 	struct kipc_handle_table *t;
 	struct kipc_pick p;
+	int r = __kipc_alloc_pick(m, sizeof(*t), &p);
+
+	if (r)
+		return r;
+	t = memset(__kipc_arena_ptr(m, p.block), 0, sizeof(*t));
+	t->next = load_relaxed(&m->hdr->peers[slot]);
+	__kipc_alloc_commit(m, &p, (struct kipc_write[]){
+		{ __kipc_arena_off(m, &m->hdr->peers[slot]), p.block },
+	}, 1);
+	*table = p.block;
+	return 0;
+}
+
+static uint64_t word_of(uint64_t table, uint32_t i)
+{
+	return table + offsetof(struct kipc_handle_table, obj) + i * sizeof(uint64_t);
+}
+
+/* Under the mutex: words `from` and up of a table are free; the first is used first. */
+static void push_words(struct kipc_manager *m, uint64_t table, uint32_t from)
+{
+	for (uint32_t i = KIPC_HANDLE_WORDS; i-- > from;)
+		m->free_words[m->nfree_words++] = word_of(table, i);
+}
+
+/* One more table for this process. */
+static int add_table(struct kipc_manager *m)
+{
+	uint64_t table;
 	int r;
 
 	pthread_mutex_lock(&m->mutex);
@@ -47,21 +78,12 @@ static int add_table(struct kipc_manager *m)
 	r = __kipc_arena_lock(m);
 	if (r)
 		goto out_words;
-	r = __kipc_alloc_pick(m, sizeof(*t), &p);
-	if (!r) {
-		t = memset(__kipc_arena_ptr(m, p.block), 0, sizeof(*t));
-		t->next = load_relaxed(&m->hdr->peers[slot]);
-		__kipc_alloc_commit(m, &p, (struct kipc_write[]){
-			{ __kipc_arena_off(m, &m->hdr->peers[slot]), p.block },
-		}, 1);
-	}
+	r = add_table_locked(m, m->obj.seg.slot, &table);
 	__kipc_arena_unlock(m);
 	if (r)
 		goto out_words;
 	pthread_mutex_lock(&m->mutex);
-	for (uint32_t i = KIPC_HANDLE_WORDS; i-- > 0;)
-		m->free_words[m->nfree_words++] =
-			p.block + offsetof(struct kipc_handle_table, obj) + i * sizeof(t->obj[0]);
+	push_words(m, table, 0);
 	pthread_mutex_unlock(&m->mutex);
 	return 0;
 
@@ -240,12 +262,49 @@ int __kipc_handle_tables_drop(struct kipc_manager *m, uint32_t slot, int64_t dea
 
 /* ---- fork ---- */
 
-void __kipc_handles_forked(struct kipc_manager *m)
+/* How long fork(2) waits for the arena, which live processes hold for microseconds. */
+#define PREFORK_WAIT_NS	(100 * NSEC_PER_MSEC)
+
+int __kipc_handles_prefork(struct kipc_manager *m, uint32_t child_slot)
 {
+	uint32_t used = KIPC_HANDLE_WORDS;
+	uint64_t table = 0;
+	int r;
+
+	m->fork_words = 0;
+	r = __kipc_arena_lock_by(m, __kipc_now_ns() + PREFORK_WAIT_NS);
+	if (r)
+		return r;
+	for (struct kipc_handle *h = m->handles; h && !r; h = h->next) {
+		h->fork_word = 0;
+		if (!h->word)
+			continue;
+		if (used == KIPC_HANDLE_WORDS) {
+			r = add_table_locked(m, child_slot, &table);
+			if (r)
+				break;
+			m->fork_words += KIPC_HANDLE_WORDS;
+			used = 0;
+		}
+		r = __kipc_ref_take_locked(m, h->off, h->id, word_of(table, used));
+		if (!r)
+			h->fork_word = word_of(table, used++);
+	}
+	__kipc_arena_unlock(m);
+	m->fork_table = table;
+	m->fork_used = used;
+	return r;
+}
+
+void __kipc_handles_forked(struct kipc_manager *m, bool made)
+{
+	/* there is room: the parent's tables held all of its handles, so they are no fewer */
 	m->nfree_words = 0;
-	m->nwords = 0;
+	m->nwords = made ? m->fork_words : 0;
+	if (made && m->fork_words)
+		push_words(m, m->fork_table, m->fork_used);
 	for (struct kipc_handle *h = m->handles; h; h = h->next)
-		h->word = 0;
+		h->word = made ? h->fork_word : 0;
 }
 
 int __kipc_handles_reattached(struct kipc_manager *m)

@@ -28,8 +28,14 @@ int __kipc_handle_new(struct kipc_manager *m, uint64_t off, uint64_t word,
  */
 int __kipc_handle_tables_drop(struct kipc_manager *m, uint32_t slot, int64_t deadline);
 
-/* In a fork child: the words are the parent's. */
-void __kipc_handles_forked(struct kipc_manager *m);
+/*
+ * Inside fork(2), in the parent, with m->mutex held: tables for the child's slot, with a reference for
+ * each handle.  0, -ENOMEM, -ETIMEDOUT, -EPROTO: the slot, and what it has by then, goes as a dead
+ * one's.
+ */
+int __kipc_handles_prefork(struct kipc_manager *m, uint32_t child_slot);
+/* In a fork child: the words are those that prefork made; else the parent's, so none of ours. */
+void __kipc_handles_forked(struct kipc_manager *m, bool made);
 /* In a fork child with a slot: references of our own.  0, -ENOMEM, -EPROTO. */
 int __kipc_handles_reattached(struct kipc_manager *m);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Making room for an element in the middle of a list, and closing the gap that one leaves: slots move
- * by one, in place, so that a death at any instruction can be made good.
+ * Making room for an element in the middle of a list, and closing the gap that one leaves: slots
+ * move by one, in place, so that a death at any instruction can be made good.
  *
- * The elements must stay evenly spread over the chunks, or an index wouldn't be found in one step.  So
- * all slots behind the place move.  Each move is recorded by `progress` after it was made:
+ * The elements must stay evenly spread over the chunks, or an index wouldn't be found in one step.
+ * So all slots behind the place move.  Each move is recorded by `progress` after it was made:
  *
  *	slot[p] = slot[p - 1];  progress = p - 1;	INSERT, p from the end down to index + 1
  *	slot[p] = slot[p + 1];  progress = p + 1;	REMOVE, p from index up to the end
@@ -12,15 +12,12 @@
  * After a death, the one move that may be half-made or unrecorded is made again, from a slot that
  * nothing has overwritten yet.  `held` keeps the one element that has no slot meanwhile.
  *
- * op = NONE -> INSERT or REMOVE is the commit, the other way round the end of it; both by the holder
- * of the guard.  Between the two every store is one that can be repeated.
+ * op = NONE -> INSERT or REMOVE is the commit, the other way round the end of it; both by the
+ * holder of the guard.  Between the two every store is one that can be repeated.
  */
 #include "manager/list.h"
 
-/*
- * Calls for each run of slots in one chunk would be quicker still; a slot at a time with its record is
- * about 1 ns, which is what a memmove() of this size costs in shared memory as well.
- */
+/* A slot at a time with its record costs about 1 ns. */
 static int move_up(struct kipc_manager *m, struct kipc_list_shared *s, uint64_t index, uint64_t p)
 {
 	struct kipc_guard *g = &s->head.guard;
@@ -32,7 +29,7 @@ static int move_up(struct kipc_manager *m, struct kipc_list_shared *s, uint64_t 
 
 		if (!to || !from)
 			return -EPROTO;
-		/* the first slot of a chunk comes from another one, the rest from their neighbours */
+		/* the first slot of a chunk comes from the chunk before */
 		if (in == 0) {
 			__kipc_slot_store(to, __kipc_slot_load(from));
 			step();
@@ -89,7 +86,7 @@ int __kipc_list_move_finish(struct kipc_manager *m, struct kipc_list_shared *s)
 
 	if (op == KIPC_LIST_OP_NONE)
 		return 0;
-	if (last >= KIPC_LIST_LEN_MAX || index > last || progress < index || progress > last)
+	if (last >= __kipc_list_len_max(m) || index > last || progress < index || progress > last)
 		return -EPROTO;
 	switch (KIPC_LIST_OP_WHAT(op)) {
 	case KIPC_LIST_OP_INSERT:
@@ -106,7 +103,7 @@ int __kipc_list_move_finish(struct kipc_manager *m, struct kipc_list_shared *s)
 	if (r || !to)
 		return -EPROTO;
 	__kipc_slot_store(to, __kipc_slot_load(&s->held));
-	step();		/* a death before: the length is stored again; fill covers the slot `last` */
+	step();		/* a death from here on stores the length again */
 	store_release(&g->data[KIPC_LIST_LEN],
 		      KIPC_LIST_OP_WHAT(op) == KIPC_LIST_OP_INSERT ? last + 1 : last);
 	step();		/* from here on `held` means nothing */

@@ -2,10 +2,10 @@
 /*
  * What reads a list, without its guard as long as that works.
  *
- * An optimistic try reads the sequence, looks, and asks whether the sequence is still the same.  Until
- * then nothing seen is believed but for being inside the segment: chunks may have been freed and be
- * anything by now.  After KIPC_LIST_TRIES in vain the guard is taken; what is found damaged without
- * it is looked at again as well, for a writer may have been at work.
+ * An optimistic try reads the sequence, looks, and asks whether the sequence is still the same.
+ * Until then nothing seen is believed but for being inside the segment: chunks may have been freed
+ * and be anything by now.  After KIPC_LIST_TRIES in vain the guard is taken; what is found damaged
+ * without it is looked at again as well, for a writer may have been at work.
  */
 #include <stdlib.h>
 
@@ -74,7 +74,7 @@ static bool doubtful(const struct read *rd, int r)
 static __always_inline uint64_t read_len(struct read *rd)
 {
 	/* pairs with: commit_len() */
-	return min_of(load_acquire(&rd->g->data[KIPC_LIST_LEN]), KIPC_LIST_LEN_MAX);
+	return min_of(load_acquire(&rd->g->data[KIPC_LIST_LEN]), __kipc_list_len_max(rd->l->h.m));
 }
 
 int64_t kipc_list_len(struct kipc_list *l)
@@ -265,8 +265,8 @@ static int make_values(struct kipc_manager *m, struct slice *s, struct kipc_valu
 }
 
 /*
- * The slice at one moment.  *out is where the values go; if it is NULL, an array of s->n is made for
- * them once their number is known.
+ * The slice at one moment.  *out is where the values go; if it is NULL, an array of s->n is made
+ * for them once their number is known.
  */
 static int snapshot(struct kipc_list *l, struct slice *s, struct kipc_value **out)
 {

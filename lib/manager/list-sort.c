@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sort and reverse: the slots are copied out, put in order privately, copied to new chunks, and these
- * take the old ones' place by one word.  What the slots own doesn't move.
+ * Sort and reverse: the slots are copied out, put in order privately, copied to new chunks, and
+ * these take the old ones' place by one word.  What the slots own doesn't move.
  *
- * The sort is a merge sort, bottom up: stable, and whatever the comparison says (another process may
- * damage the strings meanwhile) it only ever permutes.
+ * The sort is a merge sort, bottom up: stable, and whatever the comparison says (another process
+ * may damage the strings meanwhile) it only ever permutes.
  */
 #include <stdlib.h>
 
@@ -83,7 +83,7 @@ static int copy_out(struct kipc_list *l, struct kipc_slot *a, uint64_t n)
 
 static int reorder(struct kipc_list *l, bool sorting)
 {
-	struct kipc_slot *a = NULL, *b = NULL;
+	struct kipc_slot *a = NULL, *b = NULL, *sorted;
 	uint64_t len;
 	int r;
 
@@ -94,7 +94,7 @@ static int reorder(struct kipc_list *l, bool sorting)
 		r = __kipc_list_lock(l);
 	if (r)
 		return r;
-	len = __kipc_list_len_locked(__kipc_list_guard(l));
+	len = __kipc_list_len_locked(l);
 	if (len == UINT64_MAX)
 		r = -EPROTO;
 	if (r || len < 2)
@@ -106,8 +106,10 @@ static int reorder(struct kipc_list *l, bool sorting)
 		goto out;
 	}
 	r = copy_out(l, a, len);
-	if (!r)
-		r = __kipc_list_rebuild(l, sorting ? sort(l->h.m, a, b, len) : reverse(a, len), len);
+	if (r)
+		goto out;
+	sorted = sorting ? sort(l->h.m, a, b, len) : reverse(a, len);
+	r = __kipc_list_rebuild(l, sorted, len);
 out:
 	__kipc_list_unlock(l);
 	free(a);

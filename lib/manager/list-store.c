@@ -2,10 +2,10 @@
 /*
  * A list's chunks and its directory: how room for slots is made, replaced and given back.
  *
- * Invariant: the words of the directory from some index on are 0, those before own a chunk each; all
- * slots below max(len, fill) have a chunk.  A chunk that exists beyond is room, not a leak: it is
- * owned by its word.  So making a chunk is one allocation with that word as owner, and freeing one
- * is one free; a death in either is the arena's business.
+ * Invariant: the words of the directory from some index on are 0, those before own a chunk each;
+ * all slots below max(len, fill) have a chunk.  A chunk that exists beyond is room, not a leak: it
+ * is owned by its word.  So making a chunk is one allocation with that word as owner, and freeing
+ * one is one free; a death in either is the arena's business.
  *
  * A larger directory, and a wholly new set of chunks for sort and reverse, come by a transaction:
  * both are linked by one word.
@@ -163,6 +163,8 @@ int __kipc_list_release_tail(struct kipc_manager *m, struct kipc_guard *g)
 	uint64_t len = load_relaxed(&g->data[KIPC_LIST_LEN]);
 	uint64_t fill = load_relaxed(&g->data[KIPC_LIST_FILL]);
 
+	if (unlikely(fill > __kipc_list_len_max(m)))
+		return -EPROTO;
 	/* backwards, so that a slot that can't be reached ends it at once */
 	for (uint64_t i = fill; i > len; i--) {
 		struct kipc_slot *p = __kipc_list_slot(m, g, i - 1);

@@ -50,14 +50,14 @@ static int release(struct kipc_manager *m, uint64_t kind, uint64_t word, uint32_
 	words = __kipc_list_words(d);
 	for (c = load_relaxed(&d->cursor); c < n; c++) {
 		uint64_t first = c << KIPC_LIST_CHUNK_SHIFT, at = load_relaxed(&words[c]);
+		uint64_t in = first < slots ? slots - first : 0;
 		struct kipc_slot *chunk;
 
-		if (at && first < slots) {
+		if (at && in) {
 			chunk = __kipc_arena_at(m, at, KIPC_LIST_CHUNK_SIZE);
 			if (!chunk)
 				return -EPROTO;
-			r = release_slots(m, chunk, min_of(slots - first, (uint64_t)KIPC_LIST_CHUNK),
-					  budget);
+			r = release_slots(m, chunk, min_of(in, (uint64_t)KIPC_LIST_CHUNK), budget);
 			if (r)
 				return r;
 		}
@@ -87,9 +87,10 @@ static int destroy(struct kipc_manager *m, struct kipc_obj_header *o, uint32_t *
 	if (r)
 		return r;
 	n = max_of(load_relaxed(&g->data[KIPC_LIST_LEN]), load_relaxed(&g->data[KIPC_LIST_FILL]));
-	if (n > KIPC_LIST_LEN_MAX)
+	if (n > __kipc_list_len_max(m))
 		return -EPROTO;
-	return release(m, KIPC_OWN_LIST_DIR(n), __kipc_arena_off(m, &g->data[KIPC_LIST_DIR]), budget);
+	return release(m, KIPC_OWN_LIST_DIR(n), __kipc_arena_off(m, &g->data[KIPC_LIST_DIR]),
+		       budget);
 }
 
 static void mark_owned(struct kipc_audit *a, uint64_t kind, uint64_t word)
@@ -134,7 +135,7 @@ static void mark(struct kipc_audit *a, struct kipc_obj_header *o)
 		__kipc_audit_bad(a, "a list's insert or removal was left open", word);
 	if (load_relaxed(&g->data[KIPC_LIST_FILL]))
 		__kipc_audit_bad(a, "a list has slots that are neither in it nor free", word);
-	if (len > KIPC_LIST_LEN_MAX) {
+	if (len > __kipc_list_len_max(m)) {
 		__kipc_audit_bad(a, "a list's length can't be", word);
 		return;
 	}

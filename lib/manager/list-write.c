@@ -12,7 +12,7 @@ static int begin(struct kipc_list *l, uint64_t *len)
 	r = __kipc_list_lock(l);
 	if (unlikely(r))
 		return r;
-	*len = __kipc_list_len_locked(__kipc_list_guard(l));
+	*len = __kipc_list_len_locked(l);
 	if (unlikely(*len == UINT64_MAX)) {
 		__kipc_list_unlock(l);
 		return -EPROTO;

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list's inside: see uapi/kipc/list.h for the layout, Documentation/design/containers.rst for the
- * choice.
+ * The list's inside: see uapi/kipc/list.h for the layout, Documentation/design/containers.rst for
+ * the choice.
  *
  * Words of the guard, moved by its holder.  Each step that makes something happen is one store:
  *
  *	append, extend	the new elements are built in the slots [len, fill); then len goes up
  *	pop of the last	fill >= old len is stored, len goes down; then [len, fill) is released
- *	insert		the element is built at [len], copied to `held`; op = INSERT; the slots behind
- *			the place move up one by one, `held` goes to its place, len goes up; op = NONE
+ *	insert		the element is built at [len], copied to `held`; op = INSERT; the slots
+ *			behind the place move up one by one, `held` goes to its place, len goes up;
+ *			op = NONE
  *	pop elsewhere	`held` is a copy; op = REMOVE; the slots behind move down one by one, `held`
  *			goes to the end, len goes down; op = NONE; then as pop of the last
  *	set, clear, reverse, sort, a larger directory: a transaction (tx.h)
  *
- * A death with op = NONE leaves [len, fill) to be released; with another op the moving goes on where
- * `progress` says (moving a slot twice changes nothing: what it came from is overwritten only after
- * progress was stored).  __kipc_list_recover() does both.
+ * A death with op = NONE leaves [len, fill) to be released; with another op the moving goes on
+ * where `progress` says (moving a slot twice changes nothing: what it came from is overwritten only
+ * after progress was stored).  __kipc_list_recover() does both.
  *
- * Beside what: writers hold the guard.  Readers are optimistic: whatever touches a slot below len, or
- * frees what it led to, is between seq_begin() and seq_end().  An append isn't: readers look at
+ * Beside what: writers hold the guard.  Readers are optimistic: whatever touches a slot below len,
+ * or frees what it led to, is between seq_begin() and seq_end().  An append isn't: readers look at
  * slots below the len that they read (acquire), and nothing there changes.
  */
 #ifndef KIPC_MANAGER_LIST_H
@@ -82,8 +83,8 @@ static __always_inline uint64_t *__kipc_list_words(struct kipc_list_dir *d)
 }
 
 /* The chunk that holds the slot of index, checked; NULL when it isn't there. */
-static __always_inline struct kipc_slot *__kipc_list_chunk(struct kipc_manager *m, struct kipc_guard *g,
-						  uint64_t index)
+static __always_inline struct kipc_slot *__kipc_list_chunk(struct kipc_manager *m,
+							   struct kipc_guard *g, uint64_t index)
 {
 	uint64_t n, c = index >> KIPC_LIST_CHUNK_SHIFT;
 	/* pairs with: the commit that links a directory (stale ones are noticed by the sequence) */
@@ -94,8 +95,8 @@ static __always_inline struct kipc_slot *__kipc_list_chunk(struct kipc_manager *
 	return __kipc_arena_at(m, load_relaxed(__kipc_list_words(d) + c), KIPC_LIST_CHUNK_SIZE);
 }
 
-static __always_inline struct kipc_slot *__kipc_list_slot(struct kipc_manager *m, struct kipc_guard *g,
-						 uint64_t index)
+static __always_inline struct kipc_slot *__kipc_list_slot(struct kipc_manager *m,
+							  struct kipc_guard *g, uint64_t index)
 {
 	struct kipc_slot *c = __kipc_list_chunk(m, g, index);
 
@@ -129,30 +130,42 @@ static inline int64_t __kipc_list_bound(int64_t bound, int64_t len, int64_t lo, 
 	return min_of(max_of(bound, lo), hi);
 }
 
-/*
- * The list's length under the guard, believed only if it can be one: UINT64_MAX for damage.
- */
-static inline uint64_t __kipc_list_len_locked(const struct kipc_guard *g)
+/* What no list in m is longer than: a damaged one can't keep anybody busy for ever. */
+static inline uint64_t __kipc_list_len_max(const struct kipc_manager *m)
 {
-	uint64_t len = load_relaxed(&g->data[KIPC_LIST_LEN]);
+	return min_of(m->obj.seg.map_size / sizeof(struct kipc_slot), KIPC_LIST_LEN_MAX);
+}
 
-	return likely(len <= KIPC_LIST_LEN_MAX) ? len : UINT64_MAX;
+/* The list's length under the guard, believed only if it can be one: UINT64_MAX for damage. */
+static inline uint64_t __kipc_list_len_locked(const struct kipc_list *l)
+{
+	uint64_t len = load_relaxed(&__kipc_list_guard(l)->data[KIPC_LIST_LEN]);
+
+	return likely(len <= __kipc_list_len_max(l->h.m)) ? len : UINT64_MAX;
 }
 
 /* All below: guard held, unless they say otherwise. */
 
-/* list-store.c: makes slots up to `count` of them (elements and more) exist.  0, -ENOMEM, -EPROTO. */
+/*
+ * list-store.c: makes slots up to `count` of them (elements and more) exist.  0, -ENOMEM, -EPROTO.
+ */
 int __kipc_list_reserve(struct kipc_list *l, uint64_t count);
 /* Frees chunks that lie wholly behind `count` slots, but for one. */
 void __kipc_list_trim(struct kipc_list *l, uint64_t count);
-/* Puts these slots (all of the list's, in another order) in place of the list's.  0, -ENOMEM, -EPROTO. */
+/*
+ * Puts these slots (all of the list's, in another order) in place of the list's.  0, -ENOMEM,
+ * -EPROTO.
+ */
 int __kipc_list_rebuild(struct kipc_list *l, const struct kipc_slot *slots, uint64_t n);
 /* Releases [len, fill).  Also without handle, for recovery. */
 int __kipc_list_release_tail(struct kipc_manager *m, struct kipc_guard *g);
 
 /* list-move.c: `s`, built at index len with fill = len + 1, becomes the element at index. */
 int __kipc_list_move_in(struct kipc_list *l, uint64_t index, uint64_t len);
-/* The element at index becomes the one at len - 1, then len - 1 the length; the tail isn't released. */
+/*
+ * The element at index becomes the one at len - 1, then len - 1 the length; the tail isn't
+ * released.
+ */
 int __kipc_list_move_out(struct kipc_list *l, uint64_t index, uint64_t len);
 /* Goes on with what op says, if anything; nobody else looks at the list.  0 or -EPROTO. */
 int __kipc_list_move_finish(struct kipc_manager *m, struct kipc_list_shared *s);

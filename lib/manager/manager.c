@@ -12,6 +12,7 @@
 
 #include "core/memory.h"
 #include "core/opts.h"
+#include "manager/audit.h"
 #include "manager/handle.h"
 #include "manager/registry.h"
 #include "manager/repair.h"
@@ -52,7 +53,7 @@ static void set_geometry(struct kipc_manager *m, uint64_t max_spans)
 	m->first_off = m->first_span << KIPC_SPAN_SHIFT;
 }
 
-static int verify(struct kipc_segment *seg)
+int __kipc_manager_verify(struct kipc_segment *seg)
 {
 	struct kipc_manager *m = manager_of(seg);
 	uint64_t max_spans = seg->map_size >> KIPC_SPAN_SHIFT;
@@ -83,7 +84,12 @@ static void forked(struct kipc_segment *seg)
 
 	/* fork waited for it: whole, and nobody's in this process */
 	pthread_mutex_init(&m->mutex, NULL);
-	__kipc_handles_forked(m);
+	__kipc_handles_forked(m, seg->slot != 0);
+}
+
+static int prefork(struct kipc_segment *seg, uint32_t child_slot)
+{
+	return __kipc_handles_prefork(manager_of(seg), child_slot);
 }
 
 static int reattached(struct kipc_segment *seg)
@@ -92,7 +98,7 @@ static int reattached(struct kipc_segment *seg)
 	int r = __kipc_handles_reattached(m);
 
 	if (r)
-		__kipc_handles_forked(m);	/* the core gives the slot back, and all tables with it */
+		__kipc_handles_forked(m, false);	/* the core gives the slot back, and all tables with it */
 	return r;
 }
 
@@ -103,11 +109,11 @@ static const struct kipc_segment_ops segment_ops = {
 				      sizeof(struct kipc_tx)),
 			   sizeof(struct kipc_obj_header)),
 		KIPC_CLASSES),
-	.verify = verify,
+	.verify = __kipc_manager_verify,
 	.repair = __kipc_manager_repair,
 	.forked = forked,
 	.reattached = reattached,
-	.eager = true,
+	.prefork = prefork,
 };
 
 /* ---- the process's managers, for fork ---- */
@@ -144,6 +150,8 @@ static void after_fork_child(void)
 
 static void init_once(void)
 {
+	/* before ours, so that fork(2) runs ours first: prefork() relies on the mutexes */
+	__kipc_fork_init();
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
@@ -433,10 +441,23 @@ static void manager_close(struct kipc_object *obj)
 	kipc_manager_close(container_of(obj, struct kipc_manager, obj));
 }
 
+static void manager_check(struct kipc_check *c)
+{
+	__kipc_manager_check(c, segment_ops.stamp);
+}
+
+static int manager_freeze(struct kipc_object *obj, void **state)
+{
+	return __kipc_arena_freeze(container_of(obj, struct kipc_manager, obj), state);
+}
+
 const struct kipc_object_ops __kipc_manager_object = {
 	.kind = KIPC_SEG_MANAGER,
 	.nfds = 1,
 	.export = manager_export,
 	.import = manager_import,
 	.close = manager_close,
+	.check = manager_check,
+	.freeze = manager_freeze,
+	.thaw = __kipc_arena_thaw,
 };

@@ -33,8 +33,16 @@ struct kipc_manager {
 	uint32_t nfree_words;
 	uint32_t nwords;		/* words in all our tables: the most that there may be */
 	uint32_t free_cap;
+	uint64_t fork_table;		/* the child's last table, while it is being made; 0: none */
+	uint32_t fork_words;		/* words in all of the child's tables, */
+	uint32_t fork_used;		/* ... and used of the last one */
 	struct kipc_manager *next, **pprev;	/* all of the process */
 };
+
+/* Checks the geometry of the segment in a struct kipc_manager and takes it over.  0 or -EPROTO. */
+int __kipc_manager_verify(struct kipc_segment *seg);
+/* check.c: for the auditor */
+void __kipc_manager_check(struct kipc_check *c, uint32_t stamp);
 
 static inline struct kipc_segment *__kipc_manager_seg(struct kipc_manager *m)
 {

@@ -36,6 +36,7 @@ struct kipc_handle {
 	uint64_t off;
 	uint64_t id;
 	uint64_t word;			/* in this process's handle table; 0: none (lost over fork) */
+	uint64_t fork_word;		/* in that of the child that is being made; 0: none */
 	struct kipc_handle *next, **pprev;
 };
 

@@ -4,7 +4,7 @@
  *
  * In this order, each step restartable by the next repairer:
  *	1. the arena's lock and the auditors' become DIED, if it holds them: the next holder rolls
- *	   the intent;
+ *	   the intent, which is this repairer at the latest, before step 3;
  *	2. every guard and user's lock that it holds becomes DIED: the next holder rolls the
  *	   transaction, or is told -EOWNERDEAD;
  *	3. the references of its handle tables are dropped and the tables freed;
@@ -102,6 +102,16 @@ int __kipc_manager_repair(struct kipc_segment *seg, uint32_t slot)
 	if (r < 0)
 		return r;
 	n += r;
+	/*
+	 * It may have died after it stored an intent that gives it a table: to be rolled before the
+	 * slot is looked at, or the table would appear when the slot is free already.
+	 */
+	if (load_relaxed(&m->hdr->intent.op) != KIPC_INTENT_NONE) {
+		r = lock_soon(m);
+		if (r)
+			return r;
+		__kipc_arena_unlock(m);
+	}
 	if (load_relaxed(&m->hdr->peers[slot])) {
 		r = lock_soon(m);
 		if (r)

@@ -30,7 +30,7 @@ static const struct kipc_object_ops *const kinds[] = {
 	[KIPC_KIND_MANAGER]	= &__kipc_manager_object,
 };
 
-static const struct kipc_object_ops *kind_ops(uint32_t kind)
+const struct kipc_object_ops *__kipc_object_kind_ops(uint32_t kind)
 {
 	return kind < ARRAY_SIZE(kinds) ? kinds[kind] : NULL;
 }
@@ -108,7 +108,7 @@ static int check(const struct kipc_handover *msg, uint32_t nfds,
 		return -EPROTO;
 	if (msg->version != KIPC_HANDOVER_VERSION)
 		return -EPROTONOSUPPORT;
-	*ops = kind_ops(msg->kind);
+	*ops = __kipc_object_kind_ops(msg->kind);
 	if (!*ops || msg->nfds != nfds || (*ops)->nfds != nfds)
 		return -EPROTO;
 	for (uint32_t i = (*ops)->nargs; i < KIPC_HANDOVER_ARGS; i++)

@@ -41,6 +41,11 @@ static const struct kipc_segment_ops pipe_ops = {
 	.reattached = reattached,
 };
 
+void __kipc_pipe_check_object(struct kipc_check *c)
+{
+	__kipc_pipe_check(c, pipe_ops.stamp);
+}
+
 /* ---- memory ---- */
 
 static uint8_t *map_twice(int fd, uint64_t off, uint64_t size)

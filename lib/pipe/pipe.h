@@ -98,6 +98,12 @@ void __kipc_pipe_free(struct kipc_pipe *p);
 int __kipc_pipe_open(struct kipc_pipe *p, int fd);
 void __kipc_pipe_populate(struct kipc_pipe *p);
 
+/* ---- the auditor: check.c ---- */
+
+void __kipc_pipe_check(struct kipc_check *c, uint32_t stamp);
+/* create.c: the same, with the stamp that this build writes. */
+void __kipc_pipe_check_object(struct kipc_check *c);
+
 /* ---- hang-up: hangup.c ---- */
 
 /* Asks the kernel; whether the other end is gone. */

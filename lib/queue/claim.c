@@ -5,7 +5,7 @@
  * Progress: lock-free.  A failed CAS means that another claimed or helped.  A step that finds the
  * words unchanged and impossible gives -EPROTO, so a damaged ring can't make us loop: each turn
  * either ends, or moves a hint over a cell that says it was claimed; no hint goes further than the
- * laps that the cells show, nor head further than a ring beyond tail.
+ * laps that the cells show, nor head further than a few rings beyond tail.
  */
 #include "queue/queue.h"
 
@@ -36,10 +36,15 @@ static inline void prefetch_ahead(const struct kipc_queue *q, uint32_t index)
  * others have moved the hint on between the two steps, this moves it back, but by less than a ring:
  * nobody gets a ring ahead of a cell that is held.  (Documentation/models/queue.pml stores without even
  * looking.)  A CAS would cost as much as the claim itself.  Who holds no claim must use one, in help().
+ *
+ * How far tail can lag: less than a ring behind what was claimed when it was moved back; and then one
+ * producer that had read it before may claim there, and a batch behind that, so nearly another ring,
+ * and die.  Every other one first helps tail to where it claims.  So a cell is two laps ahead of tail
+ * at most.
  */
-static inline void move_hint(uint64_t *hint, uint64_t from, uint64_t to)
+static inline void move_hint(uint64_t *hint, uint64_t to)
 {
-	if (likely(load_relaxed(hint) == from))
+	if (likely((int64_t)(to - load_relaxed(hint)) > 0))
 		store_relaxed(hint, to);
 }
 
@@ -76,7 +81,7 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
 			if (!cmpxchg(&cell->state, state,
 				     cell_state(lap, KIPC_CELL_WRITING, slot)))
 				continue;
-			move_hint(&sh->tail, pos, pos_next(q, pos));
+			move_hint(&sh->tail, pos_next(q, pos));
 			c->cell = cell;
 			c->pos = pos;
 			c->index = index;
@@ -90,7 +95,7 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
 			return 0;
 		}
 		ahead = laps_ahead(q, state, pos);
-		if (ahead <= 1) {
+		if (ahead <= KIPC_QUEUE_TAIL_LAPS) {
 			help(q, &sh->tail, pos);	/* claimed */
 		} else if (ahead == q->lap_mask) {
 			if (load_acquire(&sh->tail) != pos)
@@ -112,7 +117,7 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
  */
 int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int n)
 {
-	uint64_t pos = pos_next(q, claims[0].pos), second = pos;
+	uint64_t pos = pos_next(q, claims[0].pos);
 	int got;
 
 	for (got = 1; got < n; got++, pos = pos_next(q, pos)) {
@@ -131,7 +136,7 @@ int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int
 	}
 	if (got == 1)
 		return 1;
-	move_hint(&q->sh->tail, second, pos);
+	move_hint(&q->sh->tail, pos);
 	if (unlikely(load_seq_cst(&q->sh->shutdown))) {	/* as for the first */
 		cells_release(q, claims + 1, got - 1);
 		for (; got > 1; got--)
@@ -203,21 +208,17 @@ static __cold int claim_returned(struct kipc_queue *q, struct kipc_claim *c, uin
 }
 
 /*
- * If the cell is of lap m, all up to position (m - 2, index) is over, since (m - 1, index) could not
- * have been claimed otherwise.  So whole laps are passed at once, and only what is younger, which
- * may hold messages, step by step.  Head can be beyond tail by what tail lags, no more.
+ * Head can be beyond tail by what tail lags, no more.  (No need to be exact: this only keeps damaged
+ * cells from leading head on and on.)
  */
-__cold int __kipc_queue_pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead)
+static __cold int pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead)
 {
-	struct kipc_queue_shared *sh = q->sh;
-	uint64_t to = pos;
+	uint64_t to = pos_passed(q, pos, ahead);
 
-	if (ahead > 2)
-		to += (ahead - 2) << q->index_bits;
-	to = pos_next(q, to);
-	if (pos_distance(q, to, load_acquire(&sh->tail)) < -(int64_t)q->capacity)
-		return damaged_unless_moved(&sh->head, pos);
-	cmpxchg(&sh->head, pos, to);
+	if (pos_distance(q, to, load_acquire(&q->sh->tail)) <
+	    -(int64_t)(KIPC_QUEUE_TAIL_LAPS + 1) * q->capacity)
+		return damaged_unless_moved(&q->sh->head, pos);
+	cmpxchg(&q->sh->head, pos, to);
 	return 0;
 }
 
@@ -253,7 +254,7 @@ int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t 
 			if (r == -EAGAIN)
 				continue;
 			if (likely(!r)) {
-				move_hint(&sh->head, pos, pos_next(q, pos));
+				move_hint(&sh->head, pos_next(q, pos));
 				c->pos = pos;
 				c->flags = 0;
 			}
@@ -263,7 +264,7 @@ int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t 
 		phase = cell_phase(state);
 		held = phase == KIPC_CELL_READING || phase == KIPC_CELL_RETURNED;
 		if (laps_later(q, ahead)) {
-			r = __kipc_queue_pass_over(q, pos, ahead);
+			r = pass_over(q, pos, ahead);
 			if (r)
 				return r;
 		} else if (ahead == 0 && held) {
@@ -283,7 +284,7 @@ int __kipc_queue_claim_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t 
 int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int n,
 			    const struct iovec *sizes)
 {
-	uint64_t pos = pos_next(q, claims[0].pos), second = pos;
+	uint64_t pos = pos_next(q, claims[0].pos);
 	int got;
 
 	if (claims[0].flags & KIPC_MSG_REDELIVERED)
@@ -301,6 +302,6 @@ int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int
 		c->flags = 0;
 	}
 	if (got > 1)
-		move_hint(&q->sh->head, second, pos);
+		move_hint(&q->sh->head, pos);
 	return got;
 }

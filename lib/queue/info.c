@@ -4,83 +4,74 @@
 
 #include "queue/queue.h"
 
-/* Where a hint is, what its cell says, and how many laps that is ahead. */
-struct place {
-	uint64_t pos;
-	uint64_t ahead;
-	enum kipc_cell_phase phase;
-};
-
-static int look_at(struct kipc_queue *q, uint64_t *hint, struct place *p)
+/*
+ * The hints lag, and go back as well.  What they only hint at is found by walking on from them: from
+ * tail over what is claimed, from head over what is taken or over.  Tail has two rings to walk at
+ * most, and head, which jumps over whole laps, less than that and four; what moves on faster than we
+ * walk is left to itself.  A cell that is more laps ahead than it can be says that the place has been
+ * left behind meanwhile, or that the ring is damaged.
+ */
+static int walk(struct kipc_queue *q, uint64_t *hint, uint64_t laps, uint64_t *end,
+		bool (*step)(struct kipc_queue *q, uint64_t state, uint64_t *pos))
 {
-	uint64_t state;
-	uint32_t index;
+	uint64_t start = load_acquire(hint), pos = start;
 
-	p->pos = load_relaxed(hint);
-	index = pos_index(q, p->pos);
-	if (index >= q->capacity)
-		return -EPROTO;
-	state = load_acquire(&cell_at(q, index)->state);
-	p->ahead = laps_ahead(q, state, p->pos);
-	p->phase = cell_phase(state);
-	/* neither of its own lap, nor of one before or later: not unless the hint has moved on */
-	if (p->ahead != 0 && p->ahead != q->lap_mask && !laps_later(q, p->ahead) &&
-	    load_acquire(hint) == p->pos)
-		return -EPROTO;
+	for (uint64_t i = 0; i < 8 * (uint64_t)q->capacity; i++) {
+		uint32_t index = pos_index(q, pos);
+		uint64_t state, ahead;
+
+		if (index >= q->capacity)
+			return -EPROTO;
+		state = load_acquire(&cell_at(q, index)->state);
+		ahead = laps_ahead(q, state, pos);
+		if (ahead > laps && ahead != q->lap_mask) {
+			if (load_acquire(hint) == start)
+				return -EPROTO;
+			start = pos = load_acquire(hint);
+			continue;
+		}
+		if (!step(q, state, &pos))
+			break;
+	}
+	if (pos != start)
+		cmpxchg(hint, start, pos);	/* help */
+	*end = pos;
 	return 0;
 }
 
-/* One step; 1 when it may have to go on. */
-static int normalise_tail(struct kipc_queue *q)
+static bool over_claimed(struct kipc_queue *q, uint64_t state, uint64_t *pos)
 {
-	struct place p;
-	int r = look_at(q, &q->sh->tail, &p);
+	uint64_t ahead = laps_ahead(q, state, *pos);
 
-	if (r)
-		return r;
-	if (p.ahead > 1 && p.ahead != q->lap_mask)
-		return load_acquire(&q->sh->tail) == p.pos ? -EPROTO : 1;
-	if (p.ahead != 1 && (p.ahead != 0 || p.phase == KIPC_CELL_FREE))
-		return 0;
-	cmpxchg(&q->sh->tail, p.pos, pos_next(q, p.pos));
-	return 1;
+	if (ahead == q->lap_mask || (ahead == 0 && cell_phase(state) == KIPC_CELL_FREE))
+		return false;
+	*pos = pos_next(q, *pos);
+	return true;
 }
 
-static int normalise_head(struct kipc_queue *q)
+static bool over_taken(struct kipc_queue *q, uint64_t state, uint64_t *pos)
 {
-	struct place p;
-	int r = look_at(q, &q->sh->head, &p);
+	uint64_t ahead = laps_ahead(q, state, *pos);
+	enum kipc_cell_phase phase = cell_phase(state);
 
-	if (r)
-		return r;
-	if (laps_later(q, p.ahead)) {
-		r = __kipc_queue_pass_over(q, p.pos, p.ahead);
-		return r ? r : 1;
-	}
-	if (p.ahead != 0 || (p.phase != KIPC_CELL_READING && p.phase != KIPC_CELL_RETURNED))
-		return 0;
-	cmpxchg(&q->sh->head, p.pos, pos_next(q, p.pos));
-	return 1;
+	if (ahead == q->lap_mask ||
+	    (ahead == 0 && phase != KIPC_CELL_READING && phase != KIPC_CELL_RETURNED))
+		return false;
+	*pos = pos_passed(q, *pos, ahead);
+	return true;
 }
 
-/*
- * Helps both hints forward over what is claimed and taken, so that their distance is the length: a
- * process may have died between a claim and its hint.  Tail has a ring to walk at most, and head,
- * which jumps over whole laps, less than four; what is moving faster is left to itself.
- */
-int __kipc_queue_normalise(struct kipc_queue *q)
+int __kipc_queue_end(struct kipc_queue *q, uint64_t *pos)
 {
-	uint64_t i;
-	int r = 1;
+	return walk(q, &q->sh->tail, KIPC_QUEUE_TAIL_LAPS, pos, over_claimed);
+}
 
-	for (i = 0; i <= q->capacity && r == 1; i++)
-		r = normalise_tail(q);
-	if (r < 0)
-		return r;
-	r = 1;
-	for (i = 0; i <= 4 * (uint64_t)q->capacity && r == 1; i++)
-		r = normalise_head(q);
-	return min_of(r, 0);
+/* Where the messages that wait begin and end; the end is not before the beginning. */
+static int bounds(struct kipc_queue *q, uint64_t *head, uint64_t *tail)
+{
+	int r = walk(q, &q->sh->head, q->lap_mask / 2, head, over_taken);
+
+	return r ? r : __kipc_queue_end(q, tail);
 }
 
 /*
@@ -120,27 +111,28 @@ static uint64_t count_returned(struct kipc_queue *q)
 	return n;
 }
 
+static int64_t length(struct kipc_queue *q, uint64_t head, uint64_t tail)
+{
+	int64_t n = pos_distance(q, head, tail);
+
+	if (n < 0)
+		n = 0;		/* as damaged ones may be */
+	n -= skipped_between(q, head, n);
+	n += (int64_t)count_returned(q);
+	return min_of(n, (int64_t)q->capacity);
+}
+
 KIPC_API ssize_t kipc_queue_len(struct kipc_queue *q)
 {
 	uint64_t head, tail;
-	int64_t n;
 	int r;
 
 	if (!q)
 		return -EINVAL;
 	r = __kipc_peer_enter(&q->obj.seg);
 	if (!r)
-		r = __kipc_queue_normalise(q);
-	if (r)
-		return r;
-	head = load_acquire(&q->sh->head);
-	tail = load_acquire(&q->sh->tail);
-	n = pos_distance(q, head, tail);
-	if (n < 0)
-		n = 0;		/* they moved between the two loads */
-	n -= skipped_between(q, head, n);
-	n += (int64_t)count_returned(q);
-	return (ssize_t)min_of(n, (int64_t)q->capacity);
+		r = bounds(q, &head, &tail);
+	return r ? r : (ssize_t)length(q, head, tail);
 }
 
 KIPC_API int kipc_queue_empty(struct kipc_queue *q)
@@ -152,16 +144,21 @@ KIPC_API int kipc_queue_empty(struct kipc_queue *q)
 
 KIPC_API int kipc_queue_full(struct kipc_queue *q)
 {
+	uint64_t end;
 	int r;
 
 	if (!q)
 		return -EINVAL;
 	r = __kipc_peer_enter(&q->obj.seg);
 	if (!r)
-		r = __kipc_queue_normalise(q);
+		r = __kipc_queue_end(q, &end);
 	if (r)
 		return r;
-	return load_relaxed(&q->sh->shutdown) ? 0 : !__kipc_queue_has_room(q);
+	if (load_relaxed(&q->sh->shutdown))
+		return 0;
+	/* the cell that the next one goes to is still of the lap before */
+	return laps_ahead(q, load_acquire(&cell_at(q, pos_index(q, end))->state), end) ==
+	       q->lap_mask;
 }
 
 KIPC_API ssize_t kipc_queue_capacity(struct kipc_queue *q)
@@ -220,22 +217,25 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 {
 	struct kipc_queue_stat st = { 0 };
 	struct kipc_segment *seg;
-	ssize_t len;
+	uint64_t head, tail;
 	size_t sz;
+	int r;
 
 	if (!q || !out || out->sz < sizeof(out->sz))
 		return -EINVAL;
-	len = kipc_queue_len(q);
-	if (len < 0)
-		return (int)len;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (!r)
+		r = bounds(q, &head, &tail);
+	if (r)
+		return r;
 	seg = &q->obj.seg;
 	sz = min_of(out->sz, sizeof(st));
 	st.sz = sz;
 	st.capacity = q->capacity;
 	st.msg_size = q->msg_size;
-	st.len = (uint64_t)len;
-	st.put = passed(q, load_relaxed(&q->sh->tail));
-	st.taken = passed(q, load_relaxed(&q->sh->head));
+	st.len = (uint64_t)length(q, head, tail);
+	st.put = passed(q, tail);
+	st.taken = passed(q, head);
 	st.dropped = load_relaxed(&q->sh->dropped);
 	st.skipped = load_relaxed(&q->sh->skipped);
 	st.redelivered = load_relaxed(&q->sh->redelivered);

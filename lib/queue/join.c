@@ -62,8 +62,8 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 	struct kipc_bell *bell;
 	struct kipc_segment *seg;
 	uint64_t pos;
-	uint32_t left, seq, index;
-	int64_t deadline, now;
+	uint32_t left, seq, index, owner;
+	int64_t deadline, now, tick;
 	int r;
 
 	if (!q)
@@ -72,13 +72,10 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 	r = __kipc_peer_enter(seg);
 	if (r)
 		return r;
-	r = __kipc_queue_normalise(q);
+	r = __kipc_queue_end(q, &pos);
 	if (r)
 		return r;
-	pos = load_acquire(&q->sh->tail);
 	left = q->capacity;
-	if (pos_index(q, pos) >= q->capacity)
-		return -EPROTO;
 	if (!find_open(q, &pos, &left))
 		return 0;
 	deadline = __kipc_deadline(timeout_ns);
@@ -106,9 +103,14 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 			r = -ETIMEDOUT;
 			break;
 		}
-		if (__kipc_futex_wait(&q->sh->join_seq, seq, min_of(deadline - now, KIPC_TICK_NS)) ==
-		    -ETIMEDOUT)
-			__kipc_peer_sweep(seg, KIPC_TICK_NS / 2);
+		owner = __kipc_queue_owner_at(q, pos_prev(q, pos));
+		tick = owner ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS;
+		if (__kipc_futex_wait(&q->sh->join_seq, seq, min_of(deadline - now, tick)) ==
+		    -ETIMEDOUT) {
+			if (owner)
+				__kipc_peer_reap(seg, owner);
+			__kipc_peer_sweep(seg, KIPC_TICK_NS / 4);
+		}
 	}
 	__kipc_bell_retract(seg, bell);
 	/* if one is left, what is written down is our cell, not the one that it waits for */

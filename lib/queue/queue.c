@@ -288,10 +288,16 @@ static void close_object(struct kipc_object *obj)
 	kipc_queue_close(container_of(obj, struct kipc_queue, obj));
 }
 
+static void check(struct kipc_check *c)
+{
+	__kipc_queue_check(c, ops()->stamp);
+}
+
 const struct kipc_object_ops __kipc_queue_object = {
 	.kind = KIPC_SEG_QUEUE,
 	.nfds = 3,
 	.export = export,
 	.import = import,
 	.close = close_object,
+	.check = check,
 };

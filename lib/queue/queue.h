@@ -19,8 +19,9 @@
  * them from p to p + 1 (batches: behind the last claimed); when that one dies or lags, whoever meets
  * them helps them forward, by a CAS.  Being claimed is a matter of the cell alone.  No position is
  * claimed before the one in front of it, since tail only passes claimed cells: this gives the order
- * per producer.  So tail lags behind the claims by less than a ring; but head by any
- * number of laps, when all that went by was aborted, dropped, or returned and taken again.
+ * per producer.  So tail lags behind the claims by less than two rings; but head by any number of
+ * laps, when all that went by was aborted, dropped, or returned and taken again.  Both may go back,
+ * within these limits: nothing may be concluded from a hint that is where it was before.
  *
  * Returned messages stand behind head.  `returned` is moved after a cell became RETURNED (by the
  * reaper in any case, should the returner have died before that); consumers scan the ring while
@@ -107,10 +108,25 @@ static inline uint64_t laps_ahead(const struct kipc_queue *q, uint64_t state, ui
 	return (cell_lap(state) - pos_lap(q, pos)) & q->lap_mask;
 }
 
+/* So many laps the cell at tail can be ahead of it: see move_hint() */
+#define KIPC_QUEUE_TAIL_LAPS	2
+
 /* Whether `ahead` laps are ahead, and not behind: the position is over. */
 static inline bool laps_later(const struct kipc_queue *q, uint64_t ahead)
 {
 	return ahead - 1 < q->lap_mask / 2;
+}
+
+/*
+ * Behind a position whose cell is `ahead` laps later.  If the cell is of lap m, all up to position
+ * (m - 2, index) is over, since (m - 1, index) could not have been claimed otherwise.  So whole laps
+ * are passed at once, and only what is younger, which may hold messages, step by step.
+ */
+static inline uint64_t pos_passed(const struct kipc_queue *q, uint64_t pos, uint64_t ahead)
+{
+	if (ahead > 2)
+		pos += (ahead - 2) << q->index_bits;
+	return pos_next(q, pos);
 }
 
 /* Whether such a state can be: a slot where, and only where, somebody holds the cell. */
@@ -174,19 +190,21 @@ int __kipc_queue_extend_get(struct kipc_queue *q, struct kipc_claim *claims, int
 			    const struct iovec *sizes);
 /* A WRITING cell was left without a message: counts it, and tells who may wait for it. */
 void __kipc_queue_skipped(struct kipc_queue *q);
-/* Moves head over the position pos, whose cell is `ahead` laps later.  0 or -EPROTO. */
-int __kipc_queue_pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead);
 
 /* wait.c: the same until it works or the time is up. */
 int __kipc_queue_wait_put(struct kipc_queue *q, struct kipc_claim *c, int64_t timeout_ns);
 int __kipc_queue_wait_get(struct kipc_queue *q, struct kipc_claim *c, uint64_t size,
 			  int64_t timeout_ns);
-bool __kipc_queue_has_room(struct kipc_queue *q);
 bool __kipc_queue_can_put(void *q);
 bool __kipc_queue_can_get(void *q);
+/* Whose claim stands at that position's cell now: a slot, or 0. */
+uint32_t __kipc_queue_owner_at(struct kipc_queue *q, uint64_t pos);
 
-/* info.c: 0 or -EPROTO */
-int __kipc_queue_normalise(struct kipc_queue *q);
+/* info.c: the first position that isn't claimed, whatever tail says; helps tail there.  0 or -EPROTO */
+int __kipc_queue_end(struct kipc_queue *q, uint64_t *pos);
+
+/* check.c: for the auditor */
+void __kipc_queue_check(struct kipc_check *c, uint32_t stamp);
 
 /* join.c */
 void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index);

@@ -17,7 +17,7 @@ static uint64_t state_at_tail(struct kipc_queue *q, uint64_t *pos)
 	return index < q->capacity ? load_acquire(&cell_at(q, index)->state) : 0;
 }
 
-bool __kipc_queue_has_room(struct kipc_queue *q)
+static bool has_room(struct kipc_queue *q)
 {
 	uint64_t pos, state = state_at_tail(q, &pos);
 
@@ -42,7 +42,7 @@ bool __kipc_queue_can_put(void *arg)
 	struct kipc_queue *q = arg;
 	uint64_t pos, state = state_at_tail(q, &pos);
 
-	return __kipc_queue_has_room(q) || may_drop(q, state, pos);
+	return has_room(q) || may_drop(q, state, pos);
 }
 
 bool __kipc_queue_can_get(void *arg)
@@ -65,7 +65,7 @@ bool __kipc_queue_can_get(void *arg)
 }
 
 /* Whose claim a put or a get waits for, 0 when it waits for nobody in particular. */
-static uint32_t owner_at(struct kipc_queue *q, uint64_t pos)
+uint32_t __kipc_queue_owner_at(struct kipc_queue *q, uint64_t pos)
 {
 	uint32_t index = pos_index(q, pos);
 	uint64_t state;
@@ -82,14 +82,14 @@ static uint32_t put_owner(void *arg)
 {
 	struct kipc_queue *q = arg;
 
-	return owner_at(q, load_relaxed(&q->sh->tail));
+	return __kipc_queue_owner_at(q, load_relaxed(&q->sh->tail));
 }
 
 static uint32_t get_owner(void *arg)
 {
 	struct kipc_queue *q = arg;
 
-	return owner_at(q, load_relaxed(&q->sh->head));
+	return __kipc_queue_owner_at(q, load_relaxed(&q->sh->head));
 }
 
 /* The oldest message goes, so that a new one fits.  False: that makes no room now. */

@@ -231,10 +231,16 @@ static void array_close(struct kipc_object *obj)
 	kipc_array_close(container_of(obj, struct kipc_array, region.obj));
 }
 
+static void array_check(struct kipc_check *c)
+{
+	__kipc_array_check(c, array_segment.stamp);
+}
+
 const struct kipc_object_ops __kipc_array_object = {
 	.kind = KIPC_SEG_ARRAY,
 	.nfds = 1,
 	.export = __kipc_region_export,
 	.import = array_import,
 	.close = array_close,
+	.check = array_check,
 };

@@ -50,6 +50,10 @@ int __kipc_region_export(struct kipc_object *obj, struct kipc_transfer *t);
 int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
 			 const struct kipc_segment_ops *seg_ops, struct kipc_transfer *t);
 
+/* check.c: for the auditor. */
+void __kipc_shm_check(struct kipc_check *c, uint32_t stamp);
+void __kipc_array_check(struct kipc_check *c, uint32_t stamp);
+
 int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st);
 
 #endif

@@ -176,10 +176,16 @@ static void shm_close(struct kipc_object *obj)
 	kipc_shm_close(shm_of(obj));
 }
 
+static void shm_check(struct kipc_check *c)
+{
+	__kipc_shm_check(c, shm_segment.stamp);
+}
+
 const struct kipc_object_ops __kipc_shm_object = {
 	.kind = KIPC_SEG_SHM,
 	.nfds = 1,
 	.export = __kipc_region_export,
 	.import = shm_import,
 	.close = shm_close,
+	.check = shm_check,
 };

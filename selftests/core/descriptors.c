@@ -225,7 +225,7 @@ static void all_calls(void)
 
 	ASSERT_EQ(0, pipe(sv));
 	w = (struct kipc_wait){ .seg = &c.seg, .bell = &c.bells[0], .ready = never, .hup_fd = sv[0],
-				.hup_token = 1, .deadline = __kipc_deadline(2 * MS) };
+				.hup_token = 1, .deadline = __kipc_deadline(ksft_scale(5) * MS) };
 	w.spin = &(struct kipc_spin){ 0 };
 	KEEPS_ERRNO(__kipc_wait(&w));
 	KEEPS_ERRNO(__kipc_wait(&w));

@@ -526,35 +526,85 @@ TEST(fork_beside_the_first_use_in_a_child)
 	core_close(&c);
 }
 
-/* ---- registering at once ---- */
+/* ---- a slot from before the child's birth ---- */
 
-static struct kipc_segment_ops eager_ops;
+static struct kipc_segment_ops prefork_ops;
+static uint32_t prefork_slot;
+static int prefork_result;
+
+static int prefork(struct kipc_segment *seg, uint32_t child_slot)
+{
+	prefork_slot = child_slot;
+	/* what it prepares is the child's: alive already, and not ours */
+	return child_slot == seg->slot ? -EINVAL : prefork_result;
+}
+
+static int is_attached(void *arg)
+{
+	struct kipc_segment *seg = arg;
+
+	return load_acquire(&seg->epoch) == load_relaxed(__kipc_fork_epoch) &&
+	       __kipc_peer(seg, seg->slot)->pid == (uint32_t)getpid() ? 0 : 1;
+}
 
 static int is_there(void *arg)
 {
 	struct kipc_segment *seg = arg;
 
-	return seg->slot == 2 && seg->hdr->peer_high == 2 &&
-	       load_acquire(&seg->epoch) == load_relaxed(__kipc_fork_epoch) ? 0 : 1;
+	return seg->slot == prefork_slot ? is_attached(seg) : 1;
 }
 
-TEST(an_eager_kind_is_there_before_its_first_use)
+/* The parent is gone before the child does anything at all: the slot is there, and is alive. */
+static int leave_a_child(void *arg)
+{
+	struct kipc_segment *seg = arg;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		while (!load_acquire(&shared->go))
+			cpu_relax();
+		store_release(&shared->inside, is_there(seg) ? 2 : 1);
+		ksft_child_exit(0);
+	}
+	return pid < 0 || prefork_slot != 3;
+}
+
+TEST(a_child_has_its_slot_before_it_is_born)
 {
 	struct kipc_segment_spec spec = { .body_size = sizeof(struct core_body) };
 	struct core c = { 0 }, plain;
 
 	ksft_needs_processes();
-	eager_ops = core_ops;
-	eager_ops.eager = true;
-	ASSERT_EQ(0, __kipc_segment_create(&c.seg, &eager_ops, &spec));
+	shared = ksft_shared(sizeof(*shared));
+	prefork_ops = core_ops;
+	prefork_ops.prefork = prefork;
+	ASSERT_EQ(0, __kipc_segment_create(&c.seg, &prefork_ops, &spec));
 	ASSERT_EQ(0, core_verify(&c.seg));
 	for (int i = 0; i < NBELLS; i++)
 		c.bells[i].fd = -1;
 	ASSERT_EQ(0, __kipc_segment_publish(&c.seg));
 	ASSERT_EQ(0, core_create(&plain, NULL));
 	ksft_join(ksft_fork(is_there, &c.seg));
+	EXPECT_EQ(2, prefork_slot);
 	EXPECT_EQ(1, __kipc_peer_sweep(&c.seg, 0));
 	EXPECT_EQ(1, plain.seg.hdr->peer_high);
+
+	/* where it can't be prepared, the child takes one as soon as it runs; the first goes as a death */
+	prefork_result = -ENOMEM;
+	ksft_join(ksft_fork(is_attached, &c.seg));
+	EXPECT_EQ(2, __kipc_peer_sweep(&c.seg, 0));
+	prefork_result = 0;
+
+	/* a grandchild whose parent died at once */
+	ksft_join(ksft_fork(leave_a_child, &c.seg));
+	EXPECT_TRUE(__kipc_peer_alive(&c.seg, 3));
+	/* as soon as the grandchild has let go of its parent's lock_fd */
+	EXPECT_TRUE(ksft_wait_for(__kipc_peer_sweep(&c.seg, 0) == 1, 5000));
+	EXPECT_TRUE(__kipc_peer_alive(&c.seg, 3));
+	store_release(&shared->go, 1);
+	EXPECT_TRUE(ksft_wait_for(load_acquire(&shared->inside), 5000));
+	EXPECT_EQ(1, shared->inside);
+	EXPECT_TRUE(ksft_wait_for(__kipc_peer_sweep(&c.seg, 0) == 1, 5000));
 	core_close(&plain);
 	core_close(&c);
 }

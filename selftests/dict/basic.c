@@ -469,7 +469,9 @@ TEST(no_room)
 	ASSERT_EQ(0, kipc_dict_del(d, kipc_int(3)));
 	EXPECT_EQ(0, kipc_dict_set(d, kipc_int(0), kipc_bytes(bytes, 3000)));
 	EXPECT_EQ(0, kipc_dict_clear(d));
-	/* small ones: the buckets themselves find no room; no key is lost over a split that fails */
+	/*
+	 * small ones: the buckets themselves find no room; no key is lost over a split that fails
+	 */
 	n = 0;
 	while (!(r = kipc_dict_set(d, kipc_int(n), kipc_int(n))))
 		n++;

@@ -569,8 +569,9 @@ TEST_F(list, slices_and_sorts_refs)
 		EXPECT_EQ(kipc_handle_id(kipc_list_handle(inner[19 - i])),
 			  kipc_handle_id(v[i].ref));
 		kipc_value_clear(&v[i]);
-		EXPECT_EQ(0, kipc_list_unref(inner[i]));
 	}
+	for (int i = 0; i < 20; i++)
+		EXPECT_EQ(0, kipc_list_unref(inner[i]));
 	ASSERT_EQ(0, kipc_list_reverse(self->l));
 	ASSERT_EQ(0, kipc_list_clear(self->l));
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Writers are killed in the middle of whatever they do, hundreds of times; the list is old or new, the
- * survivors go on, and no block is lost.
+ * Writers are killed in the middle of whatever they do, hundreds of times; the list is old or new,
+ * the survivors go on, and no block is lost.
  */
 #include <stdatomic.h>
 
 #include "model.h"
 
 /*
- * What a writer says of itself, in shared pages: while `begun` is odd, the list is one of the models.
+ * What a writer says of itself, in shared pages: while `begun` is odd, the list is one of the
+ * models.
  */
 struct journal {
 	_Atomic uint64_t begun, done;

@@ -43,8 +43,8 @@ TEST_F(random, operations)
 
 		if (!EXPECT_EQ(want.r, got.r) || !EXPECT_EQ(want.number, got.number) ||
 		    !EXPECT_EQ(want.digest, got.digest)) {
-			ksft_log("operation %d: kind %d, index %ld, stop %ld, step %ld, number %lu", i,
-				 op.kind, (long)op.index, (long)op.stop, (long)op.step,
+			ksft_log("operation %d: kind %d, index %ld, stop %ld, step %ld, number %lu",
+				 i, op.kind, (long)op.index, (long)op.stop, (long)op.step,
 				 (unsigned long)op.number);
 			return;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list's model: an array of the numbers of its values (values.h), and random operations that can be
- * done to both.
+ * A list's model: an array of the numbers of its values (values.h), and random operations that can
+ * be done to both.
  */
 #ifndef SELFTESTS_LIST_MODEL_H
 #define SELFTESTS_LIST_MODEL_H

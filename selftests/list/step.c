@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The death of a writer at every instruction of every operation: whoever comes next finds the list old
- * or new, nothing lost and nothing leaked, and can go on.
+ * The death of a writer at every instruction of every operation: whoever comes next finds the list
+ * old or new, nothing lost and nothing leaked, and can go on.
  */
 #include "model.h"
 
@@ -40,7 +40,9 @@ static void check(struct kipc_manager *copy, unsigned long at, void *arg)
 	}
 	if (!EXPECT_TRUE(s->committed ? is_new : is_old))
 		ksft_log("instruction %lu: old %d, new %d", at, is_old, is_new);
-	/* it isn't the recovery alone that works; what was committed but not made yet shows by now */
+	/*
+	 * it isn't the recovery alone that works; what was committed but not made yet shows by now
+	 */
 	EXPECT_EQ(0, kipc_list_append(l, kipc_str("a survivor's, in a block")));
 	EXPECT_EQ(0, kipc_list_insert(l, 0, kipc_int(1)));
 	EXPECT_EQ(0, kipc_list_set(l, 0, kipc_str("another one, in a block too")));
@@ -62,9 +64,11 @@ static void sweep(size_t len, struct op op, unsigned long stride)
 
 	s->op = op;
 	s->step = (struct step){ .m = step_manager(), .op = do_op, .check = check, .arg = s,
-				 .stride = ksft_slow() ? stride * 29 : stride };
+				 .stride = ksft_slow() ? stride * 97 : stride };
 	ASSERT_EQ(0, kipc_list_create(s->step.m, "list", &s->l));
-	/* all paths were walked once: nothing is bound or made for the first time under the steps */
+	/*
+	 * all paths were walked once: nothing is bound or made for the first time under the steps
+	 */
 	for (uint64_t i = 0; i < 3; i++)
 		ASSERT_EQ(0, kipc_list_append(s->l, value_of(1000 + i * 5, &buf)));
 	list_apply(s->l, &op);
@@ -99,11 +103,13 @@ static void sweep(size_t len, struct op op, unsigned long stride)
 
 TEST(append_int)
 {
+	STEP_SKIP_SLOW();
 	sweep(3, (struct op){ .kind = OP_APPEND, .number = AN_INT }, 7);
 }
 
 TEST(append_str)
 {
+	STEP_SKIP_SLOW();
 	sweep(3, (struct op){ .kind = OP_APPEND, .number = SHORT_STR }, 7);
 }
 
@@ -114,26 +120,31 @@ TEST(append_block)
 
 TEST(append_first)
 {
+	STEP_SKIP_SLOW();
 	sweep(0, (struct op){ .kind = OP_APPEND, .number = LONG_STR }, 11);
 }
 
 TEST(append_makes_a_chunk)
 {
+	STEP_SKIP_SLOW();
 	sweep(256, (struct op){ .kind = OP_APPEND, .number = LONG_STR }, 11);
 }
 
 TEST(append_grows_the_directory)
 {
+	STEP_SKIP_SLOW();
 	sweep(6 * 256, (struct op){ .kind = OP_APPEND, .number = AN_INT }, 13);
 }
 
 TEST(extend)
 {
+	STEP_SKIP_SLOW();
 	sweep(3, (struct op){ .kind = OP_EXTEND, .number = 1000, .count = 12 }, 13);
 }
 
 TEST(extend_over_chunks)
 {
+	STEP_SKIP_SLOW();
 	sweep(240, (struct op){ .kind = OP_EXTEND, .number = 1000, .count = 40 }, 97);
 }
 
@@ -144,16 +155,19 @@ TEST(insert_first)
 
 TEST(insert_over_chunks)
 {
+	STEP_SKIP_SLOW();
 	sweep(258, (struct op){ .kind = OP_INSERT, .index = 250, .number = AN_INT }, 5);
 }
 
 TEST(set_in_place)
 {
+	STEP_SKIP_SLOW();
 	sweep(8, (struct op){ .kind = OP_SET, .index = 4, .number = AN_INT }, 5);
 }
 
 TEST(set_block_for_int)
 {
+	STEP_SKIP_SLOW();
 	sweep(8, (struct op){ .kind = OP_SET, .index = 1, .number = LONG_STR }, 7);
 }
 
@@ -165,11 +179,13 @@ TEST(set_block_for_block)
 
 TEST(set_int_for_block)
 {
+	STEP_SKIP_SLOW();
 	sweep(8, (struct op){ .kind = OP_SET, .index = 6, .number = AN_INT }, 7);
 }
 
 TEST(pop_last)
 {
+	STEP_SKIP_SLOW();
 	sweep(7, (struct op){ .kind = OP_POP, .index = -1 }, 5);
 }
 
@@ -180,31 +196,37 @@ TEST(pop_first)
 
 TEST(pop_block)
 {
+	STEP_SKIP_SLOW();
 	sweep(12, (struct op){ .kind = OP_POP, .index = 6 }, 7);
 }
 
 TEST(pop_over_chunks_and_trim)
 {
+	STEP_SKIP_SLOW();
 	sweep(513, (struct op){ .kind = OP_POP, .index = 505 }, 11);
 }
 
 TEST(remove)
 {
+	STEP_SKIP_SLOW();
 	sweep(12, (struct op){ .kind = OP_REMOVE, .number = 100 + 3 * 13 }, 11);
 }
 
 TEST(reverse)
 {
+	STEP_SKIP_SLOW();
 	sweep(12, (struct op){ .kind = OP_REVERSE }, 11);
 }
 
 TEST(sort)
 {
+	STEP_SKIP_SLOW();
 	sweep(12, (struct op){ .kind = OP_SORT }, 53);
 }
 
 TEST(clear)
 {
+	STEP_SKIP_SLOW();
 	sweep(12, (struct op){ .kind = OP_CLEAR }, 11);
 }
 
@@ -266,8 +288,9 @@ TEST(refs)
 	struct sweep *s = calloc(1, sizeof(*s));
 	struct kipc_list *inner;
 
+	STEP_SKIP_SLOW();
 	s->step = (struct step){ .m = step_manager(), .op = do_nested, .check = check_nested,
-				 .arg = s, .stride = ksft_slow() ? 211 : 41 };
+				 .arg = s, .stride = 41 };
 	ASSERT_EQ(0, kipc_list_create(s->step.m, "list", &s->l));
 	ASSERT_EQ(0, kipc_list_create(s->step.m, NULL, &inner));
 	ASSERT_EQ(0, kipc_list_append(inner, kipc_str("inside, in a block of its own")));
@@ -320,7 +343,7 @@ static void check_repair(struct kipc_manager *copy, unsigned long at, void *arg)
 	(void)at;
 	ASSERT_EQ(0, kipc_list_open(copy, "list", &t.l));
 	t.step = (struct step){ .m = copy, .op = do_repair, .check = check_second, .arg = &t,
-				.stride = 41 };
+				.stride = 83 };
 	step_run(&t.step);
 	EXPECT_TRUE(list_is(t.l, &t.s->old) || list_is(t.l, &t.s->new));
 	EXPECT_EQ(0, kipc_list_unref(t.l));
@@ -332,7 +355,6 @@ static void sweep_repair(struct op op, unsigned long stride)
 	struct sweep *s = calloc(1, sizeof(*s));
 	struct value_buf buf;
 
-	stride = ksft_slow() ? stride * 29 : stride;
 	s->op = op;
 	s->step = (struct step){ .m = step_manager(), .op = do_op, .check = check_repair, .arg = s,
 				 .stride = stride, .late = true };
@@ -353,16 +375,19 @@ static void sweep_repair(struct op op, unsigned long stride)
 
 TEST(repair_of_insert)
 {
+	STEP_SKIP_SLOW();
 	sweep_repair((struct op){ .kind = OP_INSERT, .index = 2, .number = LONG_STR }, 131);
 }
 
 TEST(repair_of_pop)
 {
+	STEP_SKIP_SLOW();
 	sweep_repair((struct op){ .kind = OP_POP, .index = 6 }, 131);
 }
 
 TEST(repair_of_set)
 {
+	STEP_SKIP_SLOW();
 	sweep_repair((struct op){ .kind = OP_SET, .index = 6, .number = LONG_STR }, 131);
 }
 
@@ -370,7 +395,8 @@ TEST(repair_of_set)
 
 TEST(killed)
 {
-	for (unsigned long at = 40; at < 700; at += ksft_slow() ? 200 : 23) {
+	STEP_SKIP_SLOW();
+	for (unsigned long at = 40; at < 700; at += 23) {
 		struct sweep *s = calloc(1, sizeof(*s));
 		struct value_buf buf;
 

@@ -80,7 +80,9 @@ static void corrupt(struct world *w)
 		p = (uint64_t *)&hdr->partial[0] + at % (KIPC_CLASSES / 2);
 		break;
 	case 2:
-		p = (uint64_t *)&hdr->directory[at % (KIPC_MGR_BUCKETS + w->m->obj.seg.slot + 1)];
+		/* names, and behind them the handle tables of the first slots */
+		p = (uint64_t *)((uint8_t *)hdr + offsetof(struct kipc_mgr_header, directory)) +
+		    at % (KIPC_MGR_BUCKETS + w->m->obj.seg.slot + 1);
 		break;
 	case 3:
 		p = (uint64_t *)(w->m->spans + w->m->first_span +

@@ -11,8 +11,8 @@
  *
  * In the copy, only what is reached by a name survives: the handles' owners are all "dead".
  *
- * A look costs half a millisecond, so the tests of the suite look after every few instructions where
- * an operation has many; with KSFT_EVERY_STEP=1 in the environment, after each.
+ * A look costs half a millisecond, so the tests of the suite look after every few instructions
+ * where an operation has many; with KSFT_EVERY_STEP=1 in the environment, after each.
  */
 #ifndef SELFTESTS_MANAGER_STEP_H
 #define SELFTESTS_MANAGER_STEP_H
@@ -41,8 +41,8 @@ struct step {
 	unsigned long stride;	/* look after every so many instructions; 0: each */
 	unsigned long kill_at;	/* kill the child after so many instructions; 0: never */
 	/*
-	 * Look at all copies when the child is done: for a check that forks.  (Its children join the
-	 * first manager as well, where the stopped child may hold a lock.)
+	 * Look at all copies when the child is done: for a check that forks.  (Its children join
+	 * the first manager as well, where the stopped child may hold a lock.)
 	 */
 	bool late;
 
@@ -59,6 +59,16 @@ struct step_image {
 	size_t size;
 	uint8_t bytes[];
 };
+
+/*
+ * At the start of a test that steps: a sanitizer makes ten instructions of one, so only the tests
+ * that are worth most, which don't say this, are run with one.
+ */
+#define STEP_SKIP_SLOW()                                                                           \
+	do {                                                                                       \
+		if (ksft_slow())                                                                   \
+			SKIP("a sanitizer's instructions are too many to step over");              \
+	} while (0)
 
 /* Nothing is wrong in the arena. */
 static __ksft_unused bool step_audit(struct kipc_manager *m)
@@ -117,7 +127,8 @@ static __ksft_unused void step_populate(struct step *s, uint8_t *at)
 }
 
 /* A manager that is a copy of these bytes of a segment. */
-static __ksft_unused struct kipc_manager *step_open(struct step *s, const uint8_t *from, size_t size)
+static __ksft_unused struct kipc_manager *step_open(struct step *s, const uint8_t *from,
+						    size_t size)
 {
 	struct kipc_manager_stat st = { .sz = sizeof(st) };
 	struct kipc_transfer t = { .nfds = 1 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Values made from numbers: the same number always makes the same value, two numbers never the same
- * one, and a look at a value tells whether it is torn.  So a test's model of a container is an array
- * of numbers.
+ * one, and a look at a value tells whether it is torn.  So a test's model of a container is an
+ * array of numbers.
  */
 #ifndef SELFTESTS_MANAGER_VALUES_H
 #define SELFTESTS_MANAGER_VALUES_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Handles over fork: each process is one of its own, and what the parent holds stays the parent's. */
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "pipe_test.h"
@@ -171,6 +172,31 @@ TEST_F(forked, the_epoll_instance_is_the_parents)
 	ksft_thread_start(&t, recv_epipe, self->e[0]);
 	ASSERT_TRUE(ksft_wait_for(pipe_reader_sleeps(&self->e[0]->rx) && ksft_asleep(t.tid), 5000));
 	/* without the count that an orderly close moves: the instance alone must tell */
+	close(self->e[1]->sock);
+	self->e[1]->sock = -1;
+	ksft_thread_join(&t);
+}
+
+/* A child of a bare clone(2), in which no atfork handler has run. */
+TEST_F(forked, a_bare_clone_closes)
+{
+	struct ksft_thread t;
+	int status;
+	char c;
+	pid_t pid;
+
+	ksft_needs_processes();
+	EXPECT_EQ(-ETIMEDOUT, kipc_pipe_recv(self->e[0], &c, 1, MS));
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid) {
+		kipc_pipe_close(self->e[0]);
+		kipc_pipe_close(self->e[1]);
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	ksft_thread_start(&t, recv_epipe, self->e[0]);
+	ASSERT_TRUE(ksft_wait_for(pipe_reader_sleeps(&self->e[0]->rx) && ksft_asleep(t.tid), 5000));
 	close(self->e[1]->sock);
 	self->e[1]->sock = -1;
 	ksft_thread_join(&t);

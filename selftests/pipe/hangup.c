@@ -247,11 +247,24 @@ TEST_F(hup, killed_unnoticed_then_nowait)
 	EXPECT_EQ(-EPIPE, r);
 }
 
-struct sleeper {
-	struct kipc_pipe *p;
-	struct shared *sh;
-	ksft_fn fn;
-};
+/* One that was killed asleep can't be rung: that is the moment to ask. */
+TEST_F(hup, killed_in_its_sleep)
+{
+	struct shared *sh = ksft_shared(sizeof(*sh));
+	struct victim v = { self->e[1], self->e[0], sh, 0, 0 };
+	pid_t pid = start_victim(&v);
+	int n = 0;
+
+	self->e[1] = NULL;
+	ASSERT_TRUE(ksft_wait_for(
+		victim_ready(sh) && pipe_reader_sleeps(&self->e[0]->tx) && ksft_asleep(pid), 5000));
+	/* what the closes before told is known by now */
+	EXPECT_EQ(-EAGAIN, kipc_pipe_poll(self->e[0], KIPC_NOWAIT));
+	ksft_kill(pid);
+	EXPECT_TRUE(ksft_wait_for((n++, kipc_pipe_send(self->e[0], "x", 1, KIPC_NOWAIT)) == -EPIPE,
+				  1000));
+	EXPECT_LT(n, 40);
+}
 
 static int compare_ns(const void *a, const void *b)
 {

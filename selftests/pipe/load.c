@@ -131,4 +131,42 @@ TEST(a_full_ring_is_emptied_in_strides)
 	kipc_pipe_close(e[1]);
 }
 
+static int send_one(void *arg)
+{
+	uint64_t v[2] = { 0 };
+
+	return kipc_pipe_send(arg, v, sizeof(v), KIPC_FOREVER);
+}
+
+/*
+ * Room for its message alone is not worth a sender's wake-up, a quarter of the ring is.  (A tick of
+ * 100 ms in between makes a round void.)
+ */
+TEST(one_wake_up_for_a_quarter)
+{
+	struct kipc_pipe *e[2];
+	uint64_t v[2] = { 0 }, before, first, quarter = 0;
+	struct ksft_thread t;
+
+	for (int round = 0; round < 20 && quarter != 1; round++) {
+		pipe_make(e, RING, 0);
+		while (kipc_pipe_send(e[0], v, sizeof(v), KIPC_NOWAIT) == 0)
+			;
+		ksft_thread_start(&t, send_one, e[0]);
+		ASSERT_TRUE(
+			ksft_wait_for(pipe_writer_sleeps(&e[0]->tx) && ksft_asleep(t.tid), 5000));
+		before = pipe_wakeups(e[0]);
+		EXPECT_EQ(16, kipc_pipe_recv(e[1], v, sizeof(v), KIPC_NOWAIT));
+		first = pipe_wakeups(e[0]) - before;
+		EXPECT_EQ(0, first);
+		for (int i = 0; i < RING / 4 / 24; i++)
+			EXPECT_EQ(16, kipc_pipe_recv(e[1], v, sizeof(v), KIPC_NOWAIT));
+		quarter = pipe_wakeups(e[0]) - before;
+		ksft_thread_join(&t);
+		kipc_pipe_close(e[0]);
+		kipc_pipe_close(e[1]);
+	}
+	EXPECT_EQ(1, quarter);
+}
+
 TEST_HARNESS_MAIN

@@ -220,6 +220,111 @@ TEST(two_event_loops_in_threads)
 	kipc_pipe_close(e[1]);
 }
 
+/* The look comes after the clearing: what arrived in between is neither lost nor slept over. */
+static bool cleared_by_now(void *arg)
+{
+	struct kipc_pipe *p = arg;
+
+	return !readable_now(p->rx.readable->fd);
+}
+
+TEST_F(fd, looks_again_after_clearing)
+{
+	struct kipc_pipe *p = self->e[1];
+
+	EXPECT_FALSE(__kipc_pipe_rearm(p, p->rx.readable, cleared_by_now, p));
+	ASSERT_GE(kipc_pipe_fd(p, KIPC_READABLE), 0);
+	EXPECT_EQ(0, kipc_pipe_send(self->e[0], "a", 1, KIPC_NOWAIT));
+	EXPECT_TRUE(readable_now(p->rx.readable->fd));
+	EXPECT_TRUE(__kipc_pipe_rearm(p, p->rx.readable, cleared_by_now, p));
+}
+
+static int send_half(void *arg)
+{
+	char buf[RING / 2] = "";
+
+	return kipc_pipe_send(arg, buf, sizeof(buf), KIPC_FOREVER);
+}
+
+/*
+ * A send that may not wait finds the lock held by one that sleeps for room.  The wake-up is the
+ * sleeper's, who clears the descriptor; the poller gets its own when the lock is given up.
+ */
+TEST(a_lock_given_up_is_an_event)
+{
+	struct kipc_pipe *e[2];
+	char buf[RING - 8] = "";
+	struct ksft_thread t;
+	int fd;
+
+	pipe_make(e, RING, 0);
+	fd = kipc_pipe_fd(e[0], KIPC_WRITABLE);
+	EXPECT_EQ(0, kipc_pipe_send(e[0], buf, sizeof(buf), KIPC_NOWAIT));
+	EXPECT_EQ(-EAGAIN, kipc_pipe_send(e[0], buf, 1, KIPC_NOWAIT));
+	EXPECT_FALSE(readable_now(fd));
+	ksft_thread_start(&t, send_half, e[0]);
+	ASSERT_TRUE(ksft_wait_for(pipe_writer_sleeps(&e[0]->tx) && ksft_asleep(t.tid), 5000));
+	EXPECT_EQ(-EAGAIN, kipc_pipe_send(e[0], buf, 1, KIPC_NOWAIT));
+	EXPECT_EQ((ssize_t)sizeof(buf), kipc_pipe_recv(e[1], buf, sizeof(buf), KIPC_NOWAIT));
+	ksft_thread_join(&t);
+	EXPECT_TRUE(readable_now(fd));
+	EXPECT_EQ(0, kipc_pipe_send(e[0], buf, 1, KIPC_NOWAIT));
+	kipc_pipe_close(e[0]);
+	kipc_pipe_close(e[1]);
+}
+
+static int echo_loop(void *arg)
+{
+	struct watcher *w = arg;
+	struct pollfd p = { .fd = kipc_pipe_fd(w->p, KIPC_READABLE), .events = POLLIN };
+	uint64_t v;
+	int r;
+
+	for (;;) {
+		while ((r = (int)kipc_pipe_recv(w->p, &v, sizeof(v), KIPC_NOWAIT)) == 8)
+			EXPECT_EQ(0, kipc_pipe_send(w->p, &v, sizeof(v), KIPC_FOREVER));
+		if (r != -EAGAIN)
+			return !EXPECT_EQ(-EPIPE, r);
+		while (poll(&p, 1, -1) < 0)
+			;
+	}
+}
+
+/*
+ * Strictly one at a time: the next message comes just when the loop finds nothing more and clears the
+ * descriptor.  If it cleared the wake-up for that one, nobody would ever send another.
+ */
+static void one_at_a_time(enum ksft_peer_kind kind)
+{
+	uint64_t n = ksft_slow() ? 2000 : 20000, v;
+	struct kipc_pipe *e[2];
+	struct ksft_peer peer;
+	struct watcher w = { 0 };
+
+	pipe_make(e, RING, 0);
+	w.p = e[1];
+	ksft_peer_start(&peer, kind, echo_loop, &w);
+	for (uint64_t i = 0; i < n; i++) {
+		ASSERT_EQ(0, kipc_pipe_send(e[0], &i, sizeof(i), KIPC_FOREVER));
+		ASSERT_EQ(8, kipc_pipe_recv(e[0], &v, sizeof(v), 10000 * MS));
+		ASSERT_EQ(i, v);
+	}
+	EXPECT_EQ(0, kipc_pipe_shutdown(e[0]));
+	ksft_peer_join(&peer);
+	kipc_pipe_close(e[0]);
+	kipc_pipe_close(e[1]);
+}
+
+TEST(one_at_a_time_between_processes)
+{
+	one_at_a_time(KSFT_PROCESS);
+}
+
+TEST(one_at_a_time_between_threads)
+{
+	one_at_a_time(KSFT_THREAD);
+}
+
 static int write_loop(void *arg)
 {
 	struct watcher *w = arg;

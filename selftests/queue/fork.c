@@ -140,12 +140,15 @@ TEST(close_wakes)
 {
 	struct kipc_queue *q = make_queue(1, 8), *other = second_handle(q);
 	struct kipc_msg msg;
+	uint64_t before;
 	struct ksft_thread t;
 
 	EXPECT_EQ(0, kipc_queue_reserve(other, 8, &msg, KIPC_NOWAIT));
 	ksft_thread_start(&t, put_blocked, q);
 	ASSERT_TRUE(asleep_at(q, KIPC_QUEUE_BELL_WRITABLE, t.tid));
+	before = rings(q, KIPC_QUEUE_BELL_WRITABLE);
 	kipc_queue_close(other);
+	EXPECT_GT(rings(q, KIPC_QUEUE_BELL_WRITABLE), before);
 	ksft_thread_join(&t);
 	EXPECT_EQ(7, get_u64(q, KIPC_NOWAIT));
 	kipc_queue_close(q);

@@ -356,13 +356,17 @@ FIXTURE_TEARDOWN(blocked)
 TEST_F(blocked, abort)
 {
 	struct kipc_msg msg;
+	uint64_t before;
 
 	reserve(self->w.q, 8, &msg);
 	EXPECT_EQ(0, put_u64(self->w.q, 2, KIPC_NOWAIT));
 	self->w.want = 2;
 	ksft_peer_start(&self->peer, variant->kind, take_it, &self->w);
 	ASSERT_TRUE(asleep_at(self->w.q, KIPC_QUEUE_BELL_READABLE, self->peer.id));
+	before = rings(self->w.q, KIPC_QUEUE_BELL_READABLE);
 	EXPECT_EQ(0, kipc_queue_abort(self->w.q, &msg));
+	/* it is told, and needn't wait for a tick */
+	EXPECT_EQ(before + 1, rings(self->w.q, KIPC_QUEUE_BELL_READABLE));
 	ksft_peer_join(&self->peer);
 	check_works(self->w.q);
 }
@@ -370,12 +374,16 @@ TEST_F(blocked, abort)
 TEST_F(blocked, commit)
 {
 	struct kipc_msg msg;
+	uint64_t before;
 
 	reserve(self->w.q, 8, &msg);
 	self->w.want = 1;
 	ksft_peer_start(&self->peer, variant->kind, take_it, &self->w);
 	ASSERT_TRUE(asleep_at(self->w.q, KIPC_QUEUE_BELL_READABLE, self->peer.id));
+	before = rings(self->w.q, KIPC_QUEUE_BELL_READABLE);
 	commit_u64(self->w.q, &msg, 1);
+	/* it is told, and needn't wait for a tick */
+	EXPECT_EQ(before + 1, rings(self->w.q, KIPC_QUEUE_BELL_READABLE));
 	ksft_peer_join(&self->peer);
 	check_works(self->w.q);
 }
@@ -383,6 +391,7 @@ TEST_F(blocked, commit)
 TEST_F(blocked, requeue)
 {
 	struct kipc_msg msg;
+	uint64_t before;
 
 	EXPECT_EQ(0, put_u64(self->w.q, 6, KIPC_NOWAIT));
 	EXPECT_EQ(6, take(self->w.q, &msg));
@@ -390,7 +399,10 @@ TEST_F(blocked, requeue)
 	self->w.flags = KIPC_MSG_REDELIVERED;
 	ksft_peer_start(&self->peer, variant->kind, take_it, &self->w);
 	ASSERT_TRUE(asleep_at(self->w.q, KIPC_QUEUE_BELL_READABLE, self->peer.id));
+	before = rings(self->w.q, KIPC_QUEUE_BELL_READABLE);
 	EXPECT_EQ(0, kipc_queue_requeue(self->w.q, &msg));
+	/* it is told, and needn't wait for a tick */
+	EXPECT_EQ(before + 1, rings(self->w.q, KIPC_QUEUE_BELL_READABLE));
 	ksft_peer_join(&self->peer);
 	check_works(self->w.q);
 }
@@ -412,6 +424,7 @@ static int reserve_one(void *arg)
 TEST_F(blocked, done)
 {
 	struct kipc_msg msg;
+	uint64_t before;
 
 	EXPECT_EQ(3, fill(self->w.q, 0));
 	self->w.want = 3;
@@ -419,7 +432,10 @@ TEST_F(blocked, done)
 	ASSERT_TRUE(asleep_at(self->w.q, KIPC_QUEUE_BELL_WRITABLE, self->peer.id));
 	EXPECT_EQ(0, take(self->w.q, &msg));
 	EXPECT_EQ(-EAGAIN, put_u64(self->w.q, 9, KIPC_NOWAIT));
+	before = rings(self->w.q, KIPC_QUEUE_BELL_WRITABLE);
 	EXPECT_EQ(0, kipc_queue_done(self->w.q, &msg));
+	/* it is told, and needn't wait for a tick */
+	EXPECT_EQ(before + 1, rings(self->w.q, KIPC_QUEUE_BELL_WRITABLE));
 	ksft_peer_join(&self->peer);
 	EXPECT_EQ(3, drain(self->w.q, 1));
 	check_works(self->w.q);
@@ -429,6 +445,7 @@ TEST_F(blocked, done)
 TEST_F(blocked, abort_makes_room)
 {
 	struct kipc_msg msg;
+	uint64_t before;
 
 	EXPECT_EQ(0, put_u64(self->w.q, 0, KIPC_NOWAIT));
 	EXPECT_EQ(0, get_u64(self->w.q, KIPC_NOWAIT));
@@ -437,7 +454,10 @@ TEST_F(blocked, abort_makes_room)
 	self->w.want = 3;
 	ksft_peer_start(&self->peer, variant->kind, reserve_one, &self->w);
 	ASSERT_TRUE(asleep_at(self->w.q, KIPC_QUEUE_BELL_WRITABLE, self->peer.id));
+	before = rings(self->w.q, KIPC_QUEUE_BELL_WRITABLE);
 	EXPECT_EQ(0, kipc_queue_abort(self->w.q, &msg));
+	/* it is told, and needn't wait for a tick */
+	EXPECT_EQ(before + 1, rings(self->w.q, KIPC_QUEUE_BELL_WRITABLE));
 	ksft_peer_join(&self->peer);
 	EXPECT_EQ(3, drain(self->w.q, 1));
 	check_works(self->w.q);
@@ -457,8 +477,10 @@ static int end_it(void *arg)
 	for (uint32_t round = 1; round <= t->rounds; round++) {
 		struct kipc_msg copy;
 
-		while (load_acquire(&t->go) != round)
-			sched_yield();
+		/* as close together as can be, unless there is a single CPU */
+		for (uint32_t spins = 0; load_acquire(&t->go) != round; spins++)
+			if (spins > 5000)
+				sched_yield();
 		copy = t->msg;
 		if (!t->end(t->q, &copy))
 			fetch_add(&t->ended, 1);

@@ -34,7 +34,7 @@ FIXTURE_SETUP(kill)
 	if (variant->ppoll)
 		without_io_uring();
 	self->q = make_queue(variant->capacity, 300);
-	self->rounds = ksft_slow() ? 6 : 16;
+	self->rounds = ksft_slow() ? 6 : 10;
 }
 
 FIXTURE_TEARDOWN(kill)

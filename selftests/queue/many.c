@@ -160,7 +160,7 @@ static int put_batches(void *arg)
 			in[i] = next + (uint64_t)i;
 			iov[i] = (struct iovec){ &in[i], 8 };
 		}
-		r = kipc_queue_put_many(arg, iov, (int)min_of(8, 3000 - next), LONG_NS);
+		r = kipc_queue_put_many(arg, iov, (int)min_of((uint64_t)8, 3000 - next), LONG_NS);
 		if (r < 0)
 			return r;
 		next += (uint64_t)r;
@@ -193,18 +193,25 @@ static int get_one(void *arg)
 /* One ring for a whole batch, yet every sleeper that there is a message for wakes up. */
 TEST_F(peers, one_batch_wakes_all)
 {
+	int64_t start, took = INT64_MAX;
 	struct ksft_peer peer[4];
 
-	for (int i = 0; i < 4; i++)
-		ksft_peer_start(&peer[i], variant->kind, get_one, self->q);
-	for (int i = 0; i < 4; i++)
-		ASSERT_TRUE(ksft_wait_for(sleepers(self->q, KIPC_QUEUE_BELL_READABLE) == 4 &&
-						  ksft_asleep(peer[i].id),
-					  10000));
-	EXPECT_EQ(4, kipc_queue_put_many(self->q, numbers(0), 4, KIPC_NOWAIT));
-	for (int i = 0; i < 4; i++)
-		ksft_peer_join(&peer[i]);
-	EXPECT_EQ(0, kipc_queue_len(self->q));
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < 4; i++)
+			ksft_peer_start(&peer[i], variant->kind, get_one, self->q);
+		for (int i = 0; i < 4; i++)
+			ASSERT_TRUE(ksft_wait_for(sleepers(self->q, KIPC_QUEUE_BELL_READABLE) == 4 &&
+							  ksft_asleep(peer[i].id),
+						  10000));
+		start = ksft_now_ns();
+		EXPECT_EQ(4, kipc_queue_put_many(self->q, numbers(0), 4, KIPC_NOWAIT));
+		for (int i = 0; i < 4; i++)
+			ksft_peer_join(&peer[i]);
+		took = min_of(took, ksft_now_ns() - start);
+		EXPECT_EQ(0, kipc_queue_len(self->q));
+	}
+	/* the best of the rounds: a busy machine is slow, but only ticks are always so slow */
+	EXPECT_LT(took, ksft_scale(40) * MSEC);
 }
 
 TEST_HARNESS_MAIN

@@ -348,7 +348,7 @@ static void all_pairs(uint32_t overflow, uint32_t capacity, int prefill)
 			for (long n = 0; stride > 0 && inside; n += stride)
 				if (!pair(v, m, overflow, capacity, prefill, n, &inside))
 					return;
-			for (int i = 0; stride <= 0 && i < 2; i++)
+			for (int i = 0; stride <= 0 && i < (ksft_slow() ? 1 : 2); i++)
 				if (!pair(v, m, overflow, capacity, prefill, rand_r(&seed) % part,
 					  &inside))
 					return;
@@ -426,7 +426,7 @@ TEST(requeue_then_shutdown)
 
 	ksft_needs_processes();
 	ledger = ksft_shared(sizeof(*ledger));
-	for (long n = 0; inside && n < 4000; n += ksft_slow() ? 101 : 7) {
+	for (long n = 0; inside && n < 4000; n += ksft_slow() ? 211 : 7) {
 		struct kipc_msg m;
 
 		make(KIPC_OVERFLOW_BLOCK, 3, 1);
@@ -443,6 +443,80 @@ TEST(requeue_then_shutdown)
 			return;
 		}
 		kipc_queue_close(queue);
+	}
+}
+
+/*
+ * Hints go back: a producer that was stopped between its claim and its store to tail stores long after
+ * the others filled the ring; and another, that read tail before that, claims a batch there.  What is
+ * left of tail then is nearly two rings behind, and has to be found again.
+ */
+static int v_put_more(void *arg)
+{
+	uint64_t in[3] = { 30, 31, 32 };
+	struct iovec iov[3] = { { &in[0], 8 }, { &in[1], 8 }, { &in[2], 8 } };
+	int r = kipc_queue_put_many(queue, iov, 3, KIPC_NOWAIT);
+
+	(void)arg;
+	for (int i = 0; i < r; i++)
+		ledger->put[30 + i]++;
+	return r > 0 || r == -EAGAIN ? 0 : r;
+}
+
+/* The first is stopped `after` instructions after its claim, the second one after `before`. */
+static bool two_stopped(long after, long before, bool kill_second, bool *inside)
+{
+	static struct stepped a, b;
+	bool ok;
+
+	make(KIPC_OVERFLOW_BLOCK, 3, 0);
+	step_start(&a, attach, v_put, NULL);
+	while (cell_phase(load_acquire(&cell_at(queue, 0)->state)) == KIPC_CELL_FREE)
+		step_run(&a, 1);
+	step_run(&a, after);
+	for (uint64_t v = 40; v < 42; v++)
+		EXPECT_EQ(0, do_put(v));
+	step_start(&b, attach, v_put_more, NULL);
+	*inside = step_run(&b, before);
+	step_release(&a);
+	ok = EXPECT_EQ(0, step_finish(&a));
+	m_drain();
+	if (kill_second) {
+		step_kill(&b);
+	} else {
+		step_release(&b);
+		ok = EXPECT_EQ(0, step_finish(&b)) && ok;
+	}
+	EXPECT_GE(__kipc_peer_sweep(&queue->obj.seg, 0), 1);
+	m_drain();
+	for (uint64_t v = 50; v < 53; v++)
+		ok = EXPECT_EQ(0, do_put(v)) && ok;
+	ok = EXPECT_EQ(3, kipc_queue_len(queue)) && ok;
+	ok = EXPECT_EQ(1, ledger->put[50]) && ok;
+	ok = (kill_second || balanced(0)) && ok;
+	m_drain();
+	check_works(queue);
+	if (!ok)
+		ksft_log("stopped %ld instructions after the claim, and %ld after the start", after,
+			 before);
+	kipc_queue_close(queue);
+	return ok;
+}
+
+TEST_TIMEOUT(hints_go_back, LIMIT)
+{
+	const char *env = getenv("KIPC_STRIDE");
+	long stride = env ? atol(env) : ksft_slow() ? 61 : 7;
+
+	ksft_needs_processes();
+	ledger = ksft_shared(sizeof(*ledger));
+	ASSERT_GT(stride, 0);
+	for (long after = 0; after < 10; after++) {
+		bool inside = true;
+
+		for (long before = after % stride; inside; before += stride)
+			if (!two_stopped(after, before, before & 1, &inside))
+				return;
 	}
 }
 

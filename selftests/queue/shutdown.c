@@ -130,32 +130,52 @@ static int put_pipe(void *arg)
 
 #define SLEEPERS 6
 
-/* All leave, each waking the next, far sooner than ticks would do it. */
-static void all_leave(struct kipc_queue *q, enum ksft_peer_kind kind, ksft_fn fn,
-		      enum kipc_queue_bell bell)
+/* How long it takes until all have left, each waking the next. */
+static int64_t all_leave(struct kipc_queue *q, enum ksft_peer_kind kind, ksft_fn fn,
+			 enum kipc_queue_bell bell)
 {
 	struct ksft_peer p[SLEEPERS];
+	int64_t start, took;
 
 	for (int i = 0; i < SLEEPERS; i++)
 		ksft_peer_start(&p[i], kind, fn, q);
 	for (int i = 0; i < SLEEPERS; i++)
 		ASSERT_TRUE(ksft_wait_for(sleepers(q, bell) == SLEEPERS && ksft_asleep(p[i].id),
 					  10000));
+	start = ksft_now_ns();
 	EXPECT_EQ(0, kipc_queue_shutdown(q));
 	for (int i = 0; i < SLEEPERS; i++)
 		ksft_peer_join(&p[i]);
+	took = ksft_now_ns() - start;
 	EXPECT_EQ(0, sleepers(q, bell));
+	return took;
+}
+
+/* The best of some rounds: a busy machine is slow, but only ticks are always so slow. */
+static void soon(struct kipc_queue **q, bool full, enum ksft_peer_kind kind)
+{
+	int64_t took = INT64_MAX, t;
+
+	for (int round = 0; round < 5 && took > 50 * MSEC; round++) {
+		kipc_queue_close(*q);
+		*q = make_queue(2, 8);
+		if (full)
+			EXPECT_EQ(2, fill(*q, 0));
+		t = full ? all_leave(*q, kind, put_pipe, KIPC_QUEUE_BELL_WRITABLE) :
+			   all_leave(*q, kind, get_pipe, KIPC_QUEUE_BELL_READABLE);
+		took = min_of(took, t);
+	}
+	EXPECT_LE(took, 50 * MSEC);
 }
 
 TEST_F(blocked, getters)
 {
-	all_leave(self->q, variant->kind, get_pipe, KIPC_QUEUE_BELL_READABLE);
+	soon(&self->q, false, variant->kind);
 }
 
 TEST_F(blocked, putters)
 {
-	EXPECT_EQ(2, fill(self->q, 0));
-	all_leave(self->q, variant->kind, put_pipe, KIPC_QUEUE_BELL_WRITABLE);
+	soon(&self->q, true, variant->kind);
 	EXPECT_EQ(0, get_u64(self->q, KIPC_NOWAIT));
 	EXPECT_EQ(1, get_u64(self->q, KIPC_NOWAIT));
 	EXPECT_EQ(-EPIPE, get_u64(self->q, KIPC_NOWAIT));

@@ -219,7 +219,7 @@ static bool look(const struct sweep *sw, struct stepped *s)
 static long declared_deaths(const struct sweep *sw)
 {
 	/* a sanitizer makes ten instructions of one */
-	long stride = (sw->stride ? sw->stride : 1) * (ksft_slow() ? 11 : 1);
+	long stride = (sw->stride ? sw->stride : 1) * (ksft_slow() ? 23 : 1);
 	struct stepped s = { 0 };
 	bool inside = true, ok = true;
 	uint8_t *kept;
@@ -260,7 +260,7 @@ static bool real_death(const struct sweep *sw, long n)
 
 static void run_sweep(const struct sweep *sw)
 {
-	long total, samples = 12;
+	long total, samples = ksft_slow() ? 4 : 12;
 
 	ksft_needs_processes();
 	slot = ksft_shared(sizeof(*slot));

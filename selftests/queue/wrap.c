@@ -79,7 +79,7 @@ TEST_F(wrap, in_batches)
 			in[i] = put + (uint64_t)i;
 			iov[i] = (struct iovec){ &in[i], 8 };
 		}
-		r = kipc_queue_put_many(self->q, iov, (int)min_of(32, total - put + 1), KIPC_NOWAIT);
+		r = kipc_queue_put_many(self->q, iov, (int)min_of((uint64_t)32, total - put + 1), KIPC_NOWAIT);
 		if (r > 0)
 			put += (uint64_t)r;
 		for (int i = 0; i < 32; i++)
@@ -134,6 +134,66 @@ TEST_F(wrap, head_left_behind)
 	ASSERT_EQ(0, put_u64(self->q, 42, KIPC_NOWAIT));
 	ASSERT_EQ(42, get_u64(self->q, KIPC_NOWAIT));
 	check_works(self->q);
+}
+
+/* Where a position was, n before it. */
+static uint64_t before(const struct kipc_queue *q, uint64_t pos, uint32_t n)
+{
+	for (; n; n--)
+		pos = pos_index(q, pos) ? pos - 1 :
+					  ((pos >> q->index_bits) - 1) << q->index_bits | (q->capacity - 1);
+	return pos;
+}
+
+/* Tail may be left behind, by nearly two rings at the worst; whatever comes next finds its end. */
+TEST_F(wrap, tail_left_behind)
+{
+	uint32_t n = variant->capacity, most = 2 * n - 2, step = n > 8 ? n / 3 : 1;
+	struct kipc_queue *q = self->q;
+
+	/* so that there have been two laps */
+	check_works(q);
+	for (uint32_t lag = 0; lag <= most; lag += step)
+		for (uint32_t left = 0; left <= n; left += n > 8 ? n : 1) {
+			for (uint64_t i = 0; i < left; i++)
+				ASSERT_EQ(0, put_u64(q, i, KIPC_NOWAIT));
+			q->sh->tail = before(q, q->sh->tail, lag);
+			switch (lag % 4) {
+			case 0:
+				EXPECT_EQ(left, kipc_queue_len(q));
+				break;
+			case 1:
+				EXPECT_EQ(left == n, kipc_queue_full(q));
+				break;
+			case 2:
+				EXPECT_EQ(left ? -EAGAIN : 0, kipc_queue_join(q, KIPC_NOWAIT));
+				break;
+			default:
+				EXPECT_EQ(left == n ? -ETIMEDOUT : 0, put_u64(q, left, 1));
+				left += left < n;
+			}
+			EXPECT_EQ(n - left, fill(q, left));
+			EXPECT_EQ(n, drain(q, 0));
+		}
+	check_works(q);
+}
+
+/* And head by any number. */
+TEST_F(wrap, head_left_behind_messages)
+{
+	uint32_t n = variant->capacity, step = n > 8 ? n / 3 : 1;
+	struct kipc_queue *q = self->q;
+
+	for (int lap = 0; lap < 5; lap++)
+		check_works(q);
+	for (uint32_t lag = 0; lag <= 4 * n; lag += step) {
+		EXPECT_EQ(n, fill(q, 0));
+		q->sh->head = before(q, q->sh->head, lag);
+		if (lag % 2)
+			EXPECT_EQ(n, kipc_queue_len(q));
+		EXPECT_EQ(n, drain(q, 0));
+	}
+	check_works(q);
 }
 
 TEST_HARNESS_MAIN

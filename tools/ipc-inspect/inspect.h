@@ -39,7 +39,7 @@ struct invocation {
 	struct targets targets;	/* -p and the operands */
 };
 
-extern const struct command command_list, command_show;
+extern const struct command command_list, command_show, command_check;
 
 /* -H; or the columns of -o, or those by default.  0, or an exit code: the command is over. */
 int command_columns(const struct command *cmd, const struct invocation *inv,

@@ -13,7 +13,7 @@
 #include "tools/ipc-inspect/inspect.h"
 #include "tools/ipc-inspect/table.h"
 
-static const struct command *const commands[] = { &command_list, &command_show };
+static const struct command *const commands[] = { &command_list, &command_show, &command_check };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 struct common_option {

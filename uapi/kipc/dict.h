@@ -5,17 +5,17 @@
  *	struct kipc_dict_shared		the object: guards[i] and stripes[i] are the stripe i
  *	stripe -> buckets -> entries	each key and value in one block, its entry
  *
- * The hash of a key is SipHash-1-3 under the dict's own key, of the bytes of a str or bytes or the 8
- * bytes of an int, with the type (enum kipc_slot_type) xor'ed into the hash key's first word.  Its
- * top bits choose the stripe, bits 40..55 are the tag, the low ones choose the bucket by linear
+ * The hash of a key is SipHash-1-3 under the dict's own key, of the bytes of a str or bytes or the
+ * 8 bytes of an int, with the type (enum kipc_slot_type) xor'ed into the hash key's first word.
+ * Its top bits choose the stripe, bits 40..55 are the tag, the low ones choose the bucket by linear
  * hashing:
  *
  *	n = buckets of the stripe, p = the largest power of two <= n
  *	b = hash mod 2p; if b >= n: b -= p
  *
  * Bucket 0 stands in the stripe; segs[k] owns an array of the buckets 2^k .. 2^(k+1) - 1.  Buckets
- * from n on are empty or were never written, if they are there at all.  A bucket that is full continues in others, each
- * owned by the word `next` of the one before.
+ * from n on are empty or were never written, if they are there at all.  A bucket that is full
+ * continues in others, each owned by the word `next` of the one before.
  *
  * A cell is tag << 48 | offset of the entry, or 0: it owns the entry.
  *
@@ -45,8 +45,8 @@ enum kipc_dict_word {
 };
 
 struct kipc_dict_bucket {
-	__u64	version;	/* of the first in a chain: moved whenever a cell of the chain lost an
-				   entry, before anything else is done with the entry's memory */
+	__u64	version;	/* of the first in a chain: moved whenever a cell of the chain lost
+				   an entry, before the entry's memory is used for anything else */
 	__u64	next;		/* owns the continuation */
 	__u64	cells[KIPC_DICT_CELLS];
 };

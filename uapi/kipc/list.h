@@ -6,9 +6,9 @@
  *	data[DIR] owns a directory	struct kipc_list_dir, then nchunks words
  *	each word owns a chunk		KIPC_LIST_CHUNK slots; 0: not there yet
  *
- * The element i is the slot i % KIPC_LIST_CHUNK of the chunk i / KIPC_LIST_CHUNK.  Slots below `len`
- * are the list.  Slots from `len` to `fill` own what they hold but are no elements: they are being
- * filled or emptied.  Slots behind both mean nothing, whatever stands in them.
+ * The element i is the slot i % KIPC_LIST_CHUNK of the chunk i / KIPC_LIST_CHUNK.  Slots below
+ * `len` are the list.  Slots from `len` to `fill` own what they hold but are no elements: they are
+ * being filled or emptied.  Slots behind both mean nothing, whatever stands in them.
  *
  * Everything is written by the holder of the guard.
  */
@@ -35,8 +35,8 @@ enum kipc_list_word {
  * redone from `progress` on by whoever inherits the guard.
  */
 #define KIPC_LIST_OP_NONE	0ULL
-#define KIPC_LIST_OP_INSERT	1ULL	/* `held` goes to index, what stood from there on moves up */
-#define KIPC_LIST_OP_REMOVE	2ULL	/* `held`, from index, goes to the end, the rest moves down */
+#define KIPC_LIST_OP_INSERT	1ULL	/* `held` goes to index, the rest moves up */
+#define KIPC_LIST_OP_REMOVE	2ULL	/* `held`, from index, goes to the end */
 #define KIPC_LIST_OP(what, index)	((__u64)(what) << 56 | (index))
 #define KIPC_LIST_OP_WHAT(op)		((op) >> 56)
 #define KIPC_LIST_OP_INDEX(op)		((op) & 0xffffffffffffffULL)

@@ -25,11 +25,11 @@
  * or killed in the middle, and copy what they return.
  * The table grows and shrinks by one bucket a write, so no single call pays for it.
  *
- * Blocks: a call waits no longer than others hold the stripe's lock; if its owner died, the next one
- * finishes or undoes what it was about and goes on.
+ * Blocks: a call waits no longer than others hold the stripe's lock; if its owner died, the next
+ * one finishes or undoes what it was about and goes on.
  *
- * Errors of every call, beside its own: -EINVAL (NULL; a key that isn't str, bytes or int; a value of
- * no known type; a ref that isn't of the same manager); -EMSGSIZE (a key longer than
+ * Errors of every call, beside its own: -EINVAL (NULL; a key that isn't str, bytes or int; a value
+ * of no known type; a ref that isn't of the same manager); -EMSGSIZE (a key longer than
  * KIPC_DICT_KEY_MAX); -ENOENT (also: the object is gone, after a fork whose parent died meanwhile);
  * -EPROTO (the manager is damaged); -EUSERS, -EMFILE (in a fork child: it could not be registered).
  * Those that store also: -EMSGSIZE (a str or bytes longer than KIPC_VALUE_LEN_MAX), -ENOMEM (the
@@ -51,10 +51,10 @@ struct kipc_dict;
 #define KIPC_DICT_KEY_MAX	((size_t)1 << 20)	/* bytes in the longest key */
 
 /*
- * Makes an empty dict in the manager: 5.5 KiB before its first key, 80 bytes or so a key beside key
- * and value.  name: NULL, or a name by which other processes that have the manager find it; the name
- * keeps it alive (kipc_manager_remove()).  *d is to be closed with kipc_dict_unref().
- * 0; -EEXIST (the name is taken, by an object of whatever kind).  Since 0.1.
+ * Makes an empty dict in the manager: 5.5 KiB before its first key, 50 to 60 bytes a key beside key
+ * and value.  name: NULL, or a name by which other processes that have the manager find it; the
+ * name keeps it alive (kipc_manager_remove()).  *d is to be closed with kipc_dict_unref().  0;
+ * -EEXIST (the name is taken, by an object of whatever kind).  Since 0.1.
  */
 KIPC_API int kipc_dict_create(struct kipc_manager *m, const char *name, struct kipc_dict **d);
 
@@ -64,7 +64,10 @@ KIPC_API int kipc_dict_create(struct kipc_manager *m, const char *name, struct k
  */
 KIPC_API int kipc_dict_open(struct kipc_manager *m, const char *name, struct kipc_dict **d);
 
-/* Closes the handle; the dict goes with its last reference.  0; -EINVAL for NULL; -EPROTO.  Since 0.1. */
+/*
+ * Closes the handle; the dict goes with its last reference.  0; -EINVAL for NULL; -EPROTO.  Since
+ * 0.1.
+ */
 KIPC_API int kipc_dict_unref(struct kipc_dict *d);
 
 /* The dict as a handle of any kind, for kipc_ref(): the same handle.  NULL for NULL.  Since 0.1. */
@@ -80,8 +83,8 @@ KIPC_API int kipc_dict_from(struct kipc_value *v, struct kipc_dict **d);
 KIPC_API int kipc_dict_set(struct kipc_dict *d, struct kipc_value key, struct kipc_value v);
 
 /*
- * Gives a copy of the value under the key, to be ended with kipc_value_clear().  0; -ENOENT: no such
- * key.  Since 0.1.
+ * Gives a copy of the value under the key, to be ended with kipc_value_clear().  0; -ENOENT: no
+ * such key.  Since 0.1.
  */
 KIPC_API int kipc_dict_get(struct kipc_dict *d, struct kipc_value key, struct kipc_value *v);
 
@@ -113,8 +116,8 @@ KIPC_API int kipc_dict_update(struct kipc_dict *d, const struct kipc_value *keys
 			      const struct kipc_value *v, size_t n);
 
 /*
- * How many keys there are: >= 0.  Never blocks.  The sum of the stripes, each read at its own moment:
- * exact as long as nobody writes.  Since 0.1.
+ * How many keys there are: >= 0.  Never blocks.  The sum of the stripes, each read at its own
+ * moment: exact as long as nobody writes.  Since 0.1.
  */
 KIPC_API int64_t kipc_dict_len(struct kipc_dict *d);
 
@@ -138,9 +141,9 @@ KIPC_API int64_t kipc_dict_items(struct kipc_dict *d, struct kipc_value *keys, s
 KIPC_API int kipc_dict_clear(struct kipc_dict *d);
 
 /*
- * Calls fn(key, v, arg) for each key, with the promises of kipc_dict_keys().  No lock is held, so fn
- * may use the dict.  *key and *v end when fn returns, unless fn moved one elsewhere and made it none.
- * A return value of fn other than 0 ends it and is returned.  0.  Since 0.1.
+ * Calls fn(key, v, arg) for each key, with the promises of kipc_dict_keys().  No lock is held, so
+ * fn may use the dict.  *key and *v end when fn returns, unless fn moved one elsewhere and made it
+ * none.  A return value of fn other than 0 ends it and is returned.  0.  Since 0.1.
  */
 KIPC_API int kipc_dict_foreach(struct kipc_dict *d,
 			       int (*fn)(struct kipc_value *key, struct kipc_value *v, void *arg),

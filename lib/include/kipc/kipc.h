@@ -7,6 +7,7 @@
  *	shm.h, array.h	memory that several processes map, with or without a description
  *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
  *	object.h	handing any of these over to another process
+ *	check.h		the auditor: whether an object is sound
  *	base.h		conventions, errors, features
  *
  * Link with -lkipc.
@@ -26,5 +27,6 @@
 #include <kipc/list.h>
 #include <kipc/dict.h>
 #include <kipc/lock.h>
+#include <kipc/check.h>
 
 #endif

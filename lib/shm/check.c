@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The auditor's part for shared memory and arrays: the description, and the states of the sequence
+ * lock (seqlock.h).  What the data are is nobody's business but the users'.
+ */
+#include "core/check.h"
+#include "shm/array.h"
+
+#define AT(member)	offsetof(struct kipc_shm_head, member)
+
+static void check_seq(struct kipc_check *c, const struct kipc_shm_head *h, uint64_t off)
+{
+	enum kipc_check_holder writer =
+		__kipc_check_lock(c, h->lock, off + AT(lock), "the writers' lock");
+	bool odd = h->seq & KIPC_SHM_SEQ_WRITING;
+	uint64_t now;
+
+	check_that(c, odd || !(h->seq & KIPC_SHM_SEQ_SLEEPERS), KIPC_FINDING_SEQUENCE,
+		   off + AT(seq), "sequence %#llx: readers sleep, but nobody writes",
+		   (unsigned long long)h->seq);
+	check_still(c, h->healed <= h->seq / KIPC_SHM_SEQ_STEP, KIPC_FINDING_COUNT, off + AT(healed),
+		    "healed %llu times, in %llu writes", (unsigned long long)h->healed,
+		    (unsigned long long)(h->seq / KIPC_SHM_SEQ_STEP));
+	if (!odd)
+		return;
+	c->checks++;
+	/* a writer that ends after seq was read and before its lock was: not torn */
+	if (!__kipc_check_read(c, off + AT(seq), &now, sizeof(now)) || now != h->seq)
+		return;
+	if (writer == KIPC_HOLDER_DEAD || writer == KIPC_HOLDER_DIED || writer == KIPC_HOLDER_NONE)
+		__kipc_check_found(c, KIPC_FINDING_DEAD, KIPC_FINDING_SEQUENCE, 0, off + AT(seq),
+				   false, "sequence %#llx: the data are torn, their writer died",
+				   (unsigned long long)h->seq);
+}
+
+/* The head that both have; false: it can't be read, or there is no place for the data. */
+static bool check_head(struct kipc_check *c, uint32_t stamp, struct kipc_shm_head *h)
+{
+	uint64_t off = c->hdr.body_off;
+
+	if (!__kipc_check_stamp(c, stamp) ||
+	    !check_that(c, __kipc_segment_at(c->seg, off, KIPC_SHM_HEAD_SIZE) &&
+				   __kipc_check_watch(c, off, sizeof(*h), 0, 1) &&
+				   __kipc_check_read(c, off, h, sizeof(*h)),
+			KIPC_FINDING_GEOMETRY, off, "the file ends before its description"))
+		return false;
+	return check_that(c, !(h->data_off % KIPC_SHM_HEAD_SIZE) &&
+				     h->data_off >= off + KIPC_SHM_HEAD_SIZE &&
+				     __kipc_segment_at(c->seg, h->data_off, h->size),
+			  KIPC_FINDING_GEOMETRY, off + AT(data_off),
+			  "%llu bytes of data at %#llx are not in the file",
+			  (unsigned long long)h->size, (unsigned long long)h->data_off);
+}
+
+void __kipc_shm_check(struct kipc_check *c, uint32_t stamp)
+{
+	struct kipc_shm_head h;
+
+	if (!check_head(c, stamp, &h))
+		return;
+	check_that(c, h.size, KIPC_FINDING_GEOMETRY, c->hdr.body_off + AT(size),
+		   "shared memory of no bytes");
+	check_seq(c, &h, c->hdr.body_off);
+}
+
+void __kipc_array_check(struct kipc_check *c, uint32_t stamp)
+{
+	struct kipc_array_head h;
+	struct kipc_array_desc desc;
+	bool tail = true;
+
+	if (!check_head(c, stamp, &h.shm))
+		return;
+	if (!__kipc_check_read(c, c->hdr.body_off, &h, sizeof(h)))
+		return;		/* its page was there */
+	check_that(c, !__kipc_array_read_head(&desc, &h, h.shm.size), KIPC_FINDING_GEOMETRY,
+		   c->hdr.body_off + offsetof(struct kipc_array_head, dtype),
+		   "array: type %u, %u bytes each, %u dimensions, %llu elements: this does not fit "
+		   "its shape, its strides or its %llu bytes", h.dtype, h.itemsize, h.ndim,
+		   (unsigned long long)h.elements, (unsigned long long)h.shm.size);
+	for (uint32_t i = h.ndim; i < KIPC_ARRAY_DIMS; i++)
+		tail &= !h.shape[i] && !h.strides[i];
+	check_that(c, tail, KIPC_FINDING_GEOMETRY,
+		   c->hdr.body_off + offsetof(struct kipc_array_head, shape),
+		   "array: a length or a stride behind its %u dimensions", h.ndim);
+	check_seq(c, &h.shm, c->hdr.body_off);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/* Each thing that can't be in shared memory and in arrays, planted and found. */
+#include "check_test.h"
+#include "shm/array.h"
+
+FIXTURE(region) {
+	struct kipc_object *obj;
+	struct kipc_shm_head *head;
+};
+
+FIXTURE_VARIANT(region) {
+	int kind;
+};
+
+FIXTURE_VARIANT_ADD(region, shm) { .kind = SHM };
+FIXTURE_VARIANT_ADD(region, array) { .kind = ARRAY };
+
+FIXTURE_SETUP(region)
+{
+	self->obj = make_object(variant->kind);
+	ASSERT_TRUE(self->obj);
+	self->head = (struct kipc_shm_head *)(self->obj->seg.base + self->obj->seg.body_off);
+}
+
+FIXTURE_TEARDOWN(region)
+{
+	check_clean(self->obj, KIPC_CHECK_IDLE);
+	kipc_object_close(self->obj);
+}
+
+#define DAMAGE(word, value, code, words) damage(self->obj, word, value, KIPC_FINDING_##code, words)
+
+TEST_F(region, description)
+{
+	DAMAGE(self->head->data_off, 100, GEOMETRY, "are not in the file");
+	DAMAGE(self->head->data_off, 0, GEOMETRY, "are not in the file");
+	DAMAGE(self->head->size, 1ULL << 40, GEOMETRY, "are not in the file");
+	DAMAGE(self->head->size, ~0ULL, GEOMETRY, "are not in the file");
+	DAMAGE(self->head->size, 0, GEOMETRY, variant->kind == SHM ? "of no bytes" : "array: ");
+}
+
+TEST_F(region, sequence)
+{
+	DAMAGE(self->head->seq, KIPC_SHM_SEQ_STEP | KIPC_SHM_SEQ_SLEEPERS, SEQUENCE,
+	       "readers sleep, but nobody writes");
+	DAMAGE(self->head->lock, 200, CLAIM, "the writers' lock is held by slot 200");
+	DAMAGE(self->head->lock, 1u << 29, LOCK, "is no lock word");
+	DAMAGE(self->head->healed, 5, COUNT, "healed 5 times, in 0 writes");
+}
+
+static uint64_t torn(struct kipc_object *obj)
+{
+	struct findings all = { .n = 0 };
+
+	KIPC_OPTS(kipc_report, r, .found = collect, .arg = &all);
+
+	EXPECT_EQ(0, kipc_check(obj, &r));
+	EXPECT_EQ(0, kipc_check_fd(obj->seg.fd, &r));
+	EXPECT_TRUE(strstr(all.text, "dead: sequence 0x1: the data are torn, their writer died"));
+	return r.dead_claims;
+}
+
+TEST_F(region, torn)
+{
+	self->head->seq = 1;
+	self->head->lock = KIPC_LOCK_DIED;
+	EXPECT_EQ(1, torn(self->obj));
+	self->head->lock = 0;
+	EXPECT_EQ(1, torn(self->obj));
+	self->head->seq = 0;
+}
+
+TEST_F(region, in_flight)
+{
+	struct kipc_shm *s = kipc_object_shm(self->obj);
+	struct kipc_array *a = kipc_object_array(self->obj);
+
+	KIPC_OPTS(kipc_report, r);
+
+	ASSERT_EQ(0, s ? kipc_shm_write_begin(s, KIPC_NOWAIT) : kipc_array_write_begin(a, KIPC_NOWAIT));
+	EXPECT_EQ(0, kipc_check(self->obj, &r));
+	EXPECT_EQ(1, r.in_flight);
+	EXPECT_EQ(0, r.dead_claims);
+	ASSERT_EQ(0, s ? kipc_shm_write_end(s) : kipc_array_write_end(a));
+}
+
+TEST(array_description)
+{
+	struct kipc_object *obj = make_object(ARRAY);
+	struct kipc_array_head *h;
+
+	ASSERT_TRUE(obj);
+	h = (struct kipc_array_head *)(obj->seg.base + obj->seg.body_off);
+	damage(obj, h->dtype, 99, KIPC_FINDING_GEOMETRY, "array: type 99");
+	damage(obj, h->itemsize, 3, KIPC_FINDING_GEOMETRY, "3 bytes each");
+	damage(obj, h->ndim, 9, KIPC_FINDING_GEOMETRY, "9 dimensions");
+	damage(obj, h->ndim, 1, KIPC_FINDING_GEOMETRY, "behind its 1 dimensions");
+	damage(obj, h->elements, 13, KIPC_FINDING_GEOMETRY, "13 elements");
+	damage(obj, h->shape[1], 1ULL << 60, KIPC_FINDING_GEOMETRY, "does not fit its shape");
+	damage(obj, h->strides[0], -8, KIPC_FINDING_GEOMETRY, "its strides");
+	damage(obj, h->strides[5], 8, KIPC_FINDING_GEOMETRY, "behind its 2 dimensions");
+	damage(obj, h->flags, 1, KIPC_FINDING_GEOMETRY, "array: ");
+	check_clean(obj, KIPC_CHECK_IDLE);
+	kipc_object_close(obj);
+}
+
+TEST_HARNESS_MAIN
