@@ -18,6 +18,8 @@ ifneq ($(SAN),)
 SAN_FLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 # gcc warns that ThreadSanitizer does not model fences; clang's does not either, and is quiet.
 SAN_FLAGS += $(if $(and $(findstring gcc,$(CC)),$(findstring thread,$(SAN))),-Wno-tsan)
+# Its manual says of -fsanitize that it brings false positives of this warning.
+SAN_FLAGS += $(if $(findstring gcc,$(CC)),-Wno-maybe-uninitialized)
 endif
 
 # Private headers are "core/segment.h", the ABI's "uapi/kipc/segment.h", the public ones <kipc/x.h>.
