@@ -231,23 +231,30 @@ static int make_bucket(const struct kipc_dict_ref *t, uint64_t n)
 
 int __kipc_dict_grow(const struct kipc_dict_ref *t)
 {
-	uint64_t n = __kipc_dict_buckets(load_relaxed(&t->s->shape)), p = __kipc_dict_parent(n);
+	uint64_t n = __kipc_dict_buckets(load_relaxed(&t->s->shape)), p;
+	struct kipc_dict_bucket *from, *to;
 	int r;
 
+	if (!__kipc_dict_shape_ok(n))
+		return -EPROTO;
 	if (load_relaxed(&t->g->data[KIPC_DICT_COUNT]) <= n * KIPC_DICT_LOAD ||
 	    n >= 1ULL << KIPC_DICT_SEGS)
 		return 0;
 	r = make_bucket(t, n);
 	if (r)
 		return r == -ENOMEM ? 0 : r;
-	if (!at(t, p))
+	/* once: an enemy may take the segment's word away in between */
+	p = __kipc_dict_parent(n);
+	from = at(t, p);
+	to = at(t, n);
+	if (!from || !to)
 		return -EPROTO;
-	r = copy_cells(t, at(t, p), at(t, n), n, n + 1);
+	r = copy_cells(t, from, to, n, n + 1);
 	if (r) {
-		reset(t, at(t, n));
+		reset(t, to);
 		return r == -ENOMEM ? 0 : r;
 	}
-	__kipc_dict_moved(at(t, n));
+	__kipc_dict_moved(to);
 	/* the commit; pairs with: readers' load of the shape [B] */
 	store_release(&t->s->shape, n + 1);
 	step();
@@ -300,14 +307,17 @@ int __kipc_dict_shrink(const struct kipc_dict_ref *t)
 int __kipc_dict_settle(const struct kipc_dict_ref *t)
 {
 	uint64_t n = __kipc_dict_buckets(load_relaxed(&t->s->shape));
+	struct kipc_dict_bucket *spare;
 	int r = 0;
 
 	if (!__kipc_dict_shape_ok(n))
 		return -EPROTO;
 	if (n > 1)
 		r = clean(t, __kipc_dict_parent(n - 1), n);
-	if (!r && n < ready_of(t))
-		r = at(t, n) ? reset(t, at(t, n)) : -EPROTO;
+	if (!r && n < ready_of(t)) {
+		spare = at(t, n);
+		r = spare ? reset(t, spare) : -EPROTO;
+	}
 	return r;
 }
 

@@ -12,7 +12,7 @@ FIXTURE(pipe) {
 	struct kipc_pipe_way *way;	/* 0: from ends[0] to ends[1] */
 };
 
-static char big[3 * RING];
+static char big[3 * RING], received[3 * RING];
 
 FIXTURE_SETUP(pipe)
 {
@@ -165,7 +165,7 @@ TEST_F(pipe, stream)
 	ksft_peer_start(&peer, KSFT_THREAD, send_big, self->ends[0]);
 	ASSERT_TRUE(ksft_wait_until(stream_begun, self->way, 5000));
 	EXPECT_GE(flights(self->obj, "way 0: send_lock is held by slot 1\n"), 1);
-	EXPECT_EQ(sizeof(big), kipc_pipe_recv(self->ends[1], big, sizeof(big), KIPC_FOREVER));
+	EXPECT_EQ(sizeof(big), kipc_pipe_recv(self->ends[1], received, sizeof(received), KIPC_FOREVER));
 	ksft_peer_join(&peer);
 	/* one that was given up: a cut, which the receiver hasn't come to yet */
 	EXPECT_EQ(-ETIMEDOUT, kipc_pipe_send(self->ends[0], big, sizeof(big), 1000000));

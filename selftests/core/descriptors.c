@@ -229,6 +229,7 @@ static void all_calls(void)
 	w.spin = &(struct kipc_spin){ 0 };
 	KEEPS_ERRNO(__kipc_wait(&w));
 	KEEPS_ERRNO(__kipc_wait(&w));
+	KEEPS_ERRNO(__kipc_sleep(c.bells[0].fd, sv[0], 1, __kipc_now_ns() + MS));
 	KEEPS_ERRNO(__kipc_wait_fd(sv[0], 1, __kipc_deadline(MS)));
 	KEEPS_ERRNO(__kipc_wait_fd(sv[0], 1, 0));
 	close(sv[0]);

@@ -197,7 +197,7 @@ TEST_F(joiners, one_gives_up)
 		EXPECT_EQ(0, put_u64(self->q, 0, KIPC_NOWAIT));
 		start(self->q, &self->j[0], variant->kind, LONG_NS, 0);
 		EXPECT_EQ(0, put_u64(self->q, 1, KIPC_NOWAIT));
-		start(self->q, &self->j[1], variant->kind, 5 * MSEC, -ETIMEDOUT);
+		start(self->q, &self->j[1], variant->kind, 100 * MSEC, -ETIMEDOUT);
 		ksft_peer_join(&self->j[1].peer);
 		ASSERT_TRUE(ksft_wait_for(ksft_asleep(self->j[0].peer.id), 10000));
 		take_n(self->q, m, 2);

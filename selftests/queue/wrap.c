@@ -155,6 +155,8 @@ TEST_F(wrap, tail_left_behind)
 	check_works(q);
 	for (uint32_t lag = 0; lag <= most; lag += step)
 		for (uint32_t left = 0; left <= n; left += n > 8 ? n : 1) {
+			uint32_t there = left;
+
 			for (uint64_t i = 0; i < left; i++)
 				ASSERT_EQ(0, put_u64(q, i, KIPC_NOWAIT));
 			q->sh->tail = before(q, q->sh->tail, lag);
@@ -170,9 +172,9 @@ TEST_F(wrap, tail_left_behind)
 				break;
 			default:
 				EXPECT_EQ(left == n ? -ETIMEDOUT : 0, put_u64(q, left, 1));
-				left += left < n;
+				there += left < n;
 			}
-			EXPECT_EQ(n - left, fill(q, left));
+			EXPECT_EQ(n - there, fill(q, there));
 			EXPECT_EQ(n, drain(q, 0));
 		}
 	check_works(q);
