@@ -275,16 +275,19 @@ TEST(whole_dicts_of_the_dead_go)
 			__asm__ __volatile__("");
 		ksft_kill(pid);
 		ASSERT_EQ(0, kipc_manager_stat(t.m, &st));
-		/* one that held itself when its owner died stays, as said in kipc/value.h */
-		ASSERT_LE(st.objects, (uint64_t)circles + 1);
+		/*
+		 * One that held itself when its owner died stays, as said in kipc/value.h; and with it
+		 * what it was just about to let go of: nobody can take its guard to finish that.
+		 */
+		ASSERT_LE(st.objects, (uint64_t)circles + 2);
 		circles = (int)st.objects;
 		if (!step_audit(t.m)) {
 			ksft_log("kill %d", i);
 			break;
 		}
 	}
-	ksft_log("%d of %d killed with a dict in itself", circles, kills);
-	EXPECT_LT(circles, kills / 4);
+	ksft_log("%d objects left by %d deaths with a dict in itself", circles, kills);
+	EXPECT_LT(circles, kills / 2);
 	kipc_manager_close(t.m);
 }
 
