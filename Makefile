@@ -188,6 +188,9 @@ $(O)/$(1): $(call tool_objs,$(1)) $(SHARED) $(LINKS) $(O)/.objects
 endef
 $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 
+include build/fuzz.mk
+include build/crash.mk
+
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(LIB_OBJS) $(HARNESS_OBJS) $(TEST_OBJS))
 -include $(patsubst %.o,%.d,$(call objs,tools/*/*.c Documentation/examples/*.c))

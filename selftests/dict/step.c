@@ -402,7 +402,7 @@ TEST(readers_do_not_wait)
 
 	STEP_SKIP_SLOW();
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		sweep_with(check_readers, 20, 1, ops[i], i == 3 ? 211 : 29);
+		sweep_with(check_readers, 40, 1, ops[i], i == 3 ? 211 : 29);
 }
 
 /* ---- a dict that goes, half-done ---- */

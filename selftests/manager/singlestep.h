@@ -162,8 +162,8 @@ static __attribute__((unused)) long every_death(struct kipc_manager *m, ksft_fn 
 	ASSERT_GE(m->nfree_words, 8);
 	if (ksft_slow()) {
 		/* sanitizers make ten instructions of one */
-		all = 200;
-		stride = 13;
+		all = 100;
+		stride = 37;
 	}
 	pid = stopped_child(op, arg, m, &slot);
 	ASSERT_NE(0, slot);

@@ -18,6 +18,7 @@
 #define SELFTESTS_MANAGER_STEP_H
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -210,10 +211,16 @@ static __ksft_unused int step_child(void *arg)
 static __ksft_unused unsigned long step_run(struct step *s)
 {
 	bool each = s->stride <= 1 || (getenv("KSFT_EVERY_STEP") && !s->late);
+	cpu_set_t before, one;
 	unsigned long n = 0;
 	int status;
 	pid_t pid;
 
+	/* a step takes two switches, several times as long when they go across CPUs */
+	sched_getaffinity(0, sizeof(before), &before);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
 	pid = ksft_fork(step_child, s);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 99)
@@ -227,6 +234,7 @@ static __ksft_unused unsigned long step_run(struct step *s)
 		n++;
 		if (n == s->kill_at) {
 			ksft_kill(pid);
+			sched_setaffinity(0, sizeof(before), &before);
 			return n;
 		}
 		if (s->check && (each || n % s->stride == 0))
@@ -235,6 +243,7 @@ static __ksft_unused unsigned long step_run(struct step *s)
 	ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	ASSERT_EQ(0, ptrace(PTRACE_CONT, pid, NULL, NULL));
 	ksft_join(pid);
+	sched_setaffinity(0, sizeof(before), &before);
 	while (s->images) {
 		struct step_image *image = s->images;
 

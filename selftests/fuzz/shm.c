@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* Shared memory and arrays on a segment that is changed under them: their sequence lock above all. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <kipc/kipc.h>
+
+#include "fuzz.h"
+#include "use.h"
+
+#define STEPS_MAX	150
+#define SHM_SIZE	5000
+#define ELEMENTS	60
+
+struct state {
+	struct fuzz_pair pair;
+	int kind;
+	uint64_t seq[2];
+};
+
+static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m, int which)
+{
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+
+	fuzz_assert(kipc_shm_size(m) == SHM_SIZE);
+	switch (fuzz_u8(in) % 8) {
+	case 0 ... 1:
+		kipc_shm_read_begin(m, &s->seq[which], fuzz_timeout(in));
+		break;
+	case 2:
+		kipc_shm_read_retry(m, s->seq[which]);
+		break;
+	case 3 ... 4:
+		kipc_shm_write_begin(m, fuzz_timeout(in));
+		break;
+	case 5:
+		kipc_shm_write_end(m);
+		break;
+	case 6:
+		fuzz_assert(!kipc_shm_stat(m, &st));
+		fuzz_assert(st.size == SHM_SIZE && st.peers <= st.max_peers);
+		break;
+	case 7:
+		fuzz_touch(kipc_shm_addr(m), SHM_SIZE);
+		break;
+	}
+}
+
+static void array_step(struct state *s, struct fuzz_input *in, struct kipc_array *a, int which)
+{
+	uint64_t index[3] = { fuzz_u8(in) % 4, fuzz_u8(in) % 5, fuzz_u8(in) % 6 };
+	double buf[ELEMENTS], one = 1, *p;
+	struct kipc_array *other = kipc_object_array(s->pair.obj[!which]);
+
+	fuzz_assert(kipc_array_size(a) == ELEMENTS);
+	switch (fuzz_u8(in) % 8) {
+	case 0:
+		kipc_array_read_begin(a, &s->seq[which], fuzz_timeout(in));
+		break;
+	case 1:
+		kipc_array_read_retry(a, s->seq[which]);
+		break;
+	case 2:
+		kipc_array_write_begin(a, fuzz_timeout(in));
+		break;
+	case 3:
+		kipc_array_write_end(a);
+		break;
+	case 4:
+		p = kipc_array_at(a, index);
+		fuzz_assert(!p == (index[0] > 2 || index[1] > 3 || index[2] > 4));
+		if (p)
+			*p = 1;
+		break;
+	case 5:
+		fuzz_assert(!kipc_array_fill(a, &one));
+		break;
+	case 6:
+		fuzz_assert(!kipc_array_read(a, buf, sizeof(buf)));
+		fuzz_assert(!kipc_array_write(a, buf, sizeof(buf)));
+		break;
+	case 7:
+		if (other)
+			kipc_array_copy(a, other);
+		break;
+	}
+}
+
+static void step(struct state *s, struct fuzz_input *in)
+{
+	uint8_t op = fuzz_u8(in);
+	int which = op >> 7;
+	struct kipc_object *obj = s->pair.obj[which];
+
+	op &= 127;
+	if (op < 48)
+		fuzz_patch(in, &s->pair.mem);
+	else if (op < 110 && obj && s->kind == KIPC_SEG_SHM)
+		shm_step(s, in, kipc_object_shm(obj), which);
+	else if (op < 110 && obj)
+		array_step(s, in, kipc_object_array(obj), which);
+	else if (op < 114)
+		fuzz_storm_begin(in, &s->pair.mem);
+	else if (op < 115)
+		fuzz_storm_end();
+	else if (op < 120 && fuzz_pair_reopen(&s->pair, s->kind, which)) {
+		/* its geometry may be another now: not for the steps */
+		fuzz_use(s->pair.obj[which], in);
+		kipc_object_close(s->pair.obj[which]);
+		s->pair.obj[which] = NULL;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input in = { data, data + size };
+	struct state s = { .kind = fuzz_u8(&in) & 1 ? KIPC_SEG_ARRAY : KIPC_SEG_SHM };
+	int fds;
+
+	fuzz_image(s.kind);
+	fds = fuzz_fds_begin();
+	fuzz_pair_open(&s.pair, s.kind);
+	for (int i = 0; i < STEPS_MAX && fuzz_more(&in); i++)
+		step(&s, &in);
+	fuzz_pair_close(&s.pair);
+	fuzz_fds_end(fds);
+	return 0;
+}
+
+size_t fuzz_seed(unsigned int i, uint8_t *buf, size_t max)
+{
+	size_t n = fuzz_seed_noise(i, buf, 64 + 8 * i);
+
+	(void)max;
+	/* the first ones without an enemy */
+	for (size_t k = 1; i < 16 && k < n; k++)
+		buf[k] = (uint8_t)((buf[k] & 128) | (48 + buf[k] % 62));
+	return i < 48 ? n : 0;
+}
