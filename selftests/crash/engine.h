@@ -87,7 +87,8 @@ struct crash_sum {
 struct crash_plan {
 	uint32_t all_below;	/* operations of so many instructions: every point */
 	uint32_t at_most;	/* visible points of any other, evenly spread; 0: all of them */
-	uint32_t pairs_at_most;	/* part 2: kill points, evenly spread */
+	uint32_t first_at_most;	/* part 2: visible points of the first victim, evenly spread */
+	uint32_t second_at_most; /* ... and of the second, for each of these; 0: all of them */
 	int64_t only;		/* this point alone; -1: all */
 	bool hurry;		/* no exception for CRASH_CORE */
 };

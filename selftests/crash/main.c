@@ -15,10 +15,10 @@ static const struct crash_op *const tables[] = {
 };
 
 static const struct crash_plan full_plan = {
-	.all_below = 700, .at_most = 0, .pairs_at_most = 600, .only = -1
+	.all_below = 700, .at_most = 0, .first_at_most = 40, .only = -1
 };
 static const struct crash_plan short_plan = {
-	.all_below = 0, .at_most = 20, .pairs_at_most = 24, .only = -1
+	.all_below = 0, .at_most = 20, .first_at_most = 6, .second_at_most = 4, .only = -1
 };
 
 struct run {
@@ -32,7 +32,7 @@ struct run {
 /* A short run that has taken so long, on a machine that is busy, takes a few points of what is left. */
 #define SHORT_SECONDS 100
 static const struct crash_plan hurry_plan = {
-	.all_below = 0, .at_most = 4, .pairs_at_most = 8, .only = -1, .hurry = true
+	.all_below = 0, .at_most = 4, .first_at_most = 3, .second_at_most = 3, .only = -1, .hurry = true
 };
 
 static const char usage[] =

@@ -70,7 +70,7 @@ int crash_run_pairs(const struct crash_op *op, const struct crash_plan *plan,
 		    struct crash_sum *sum)
 {
 	struct crash_point p = { .op = op, .trace = crash_trace(0), .record = true };
-	uint32_t *points, n, firsts, each;
+	uint32_t *points, n;
 	int r;
 
 	*sum = (struct crash_sum){ .time_ns = __kipc_now_ns() };
@@ -82,9 +82,7 @@ int crash_run_pairs(const struct crash_op *op, const struct crash_plan *plan,
 	if (!points)
 		abort();
 	/* every state that it can leave; a shorter run takes some of them */
-	firsts = plan->at_most ? 6 : plan->pairs_at_most / 50;
-	n = crash_choose(p.trace, 0, firsts, plan->only, points);
-	each = plan->at_most ? plan->pairs_at_most / n : 0;
+	n = crash_choose(p.trace, 0, plan->first_at_most, plan->only, points);
 	for (uint32_t i = 0; i < n && sum->violations < 3; i++) {
 		int base;
 
@@ -92,7 +90,7 @@ int crash_run_pairs(const struct crash_op *op, const struct crash_plan *plan,
 		base = base_state(p, sum);
 		p.trace2 = crash_trace(1);
 		if (base >= 0)
-			run_second(&p, sum, base, plan->at_most && each < 2 ? 2 : each);
+			run_second(&p, sum, base, plan->second_at_most);
 		p.trace2 = NULL;
 		sum->pairs++;
 	}
