@@ -50,7 +50,8 @@ if [ -n "$KIPC_SAN" ] && setarch -R true 2>/dev/null; then
 fi
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1:strict_string_checks=1:check_initialization_order=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS-second_deadlock_stack=1:history_size=4}
+export TSAN_OPTIONS=${TSAN_OPTIONS-second_deadlock_stack=1:history_size=4:suppressions=$(
+	cd "$(dirname "$0")" && pwd)/harness/tsan.supp}
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

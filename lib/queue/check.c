@@ -10,7 +10,7 @@
  * L from there on: that place, T = (L, index), is the first unclaimed position.  Hence no more than a
  * ring is outstanding, and every message is where consumers will come by.
  *
- * Hints.  tail is at or before T, by no more than a ring.  head is at or before the first position
+ * Hints.  tail is at or before T, by no more than two rings.  head is at or before the first position
  * that isn't over: where n is for FREE, WRITING, READY(n), and behind them for the others.
  *
  * Returned messages are found only by a scan, so there is none unless `returned` isn't `scanned`.
@@ -191,8 +191,11 @@ static void check_hints(struct walk *w)
 	check_still(c, d > 0 || (d == 0 && w->unclaimed_index >= tail), KIPC_FINDING_POSITION,
 		    w->body + AT(tail), "tail is beyond the first unclaimed cell, %u",
 		    w->unclaimed_index);
-	check_still(c, d < 1 || (d == 1 && w->unclaimed_index <= tail), KIPC_FINDING_POSITION,
-		    w->body + AT(tail), "tail is more than a ring before the first unclaimed cell, %u",
+	check_still(c,
+		    d < KIPC_QUEUE_TAIL_LAPS ||
+			    (d == KIPC_QUEUE_TAIL_LAPS && w->unclaimed_index <= tail),
+		    KIPC_FINDING_POSITION, w->body + AT(tail),
+		    "tail is more than two rings before the first unclaimed cell, %u",
 		    w->unclaimed_index);
 }
 

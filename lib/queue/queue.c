@@ -105,22 +105,13 @@ static int repair(struct kipc_segment *seg, uint32_t slot)
 	return claims;
 }
 
-static const uint32_t sizes[] = {
-	sizeof(struct kipc_seg_header), sizeof(struct kipc_peer), sizeof(struct kipc_queue_shared),
-	sizeof(struct kipc_cell), KIPC_CELL_LAP_SHIFT, KIPC_CELL_PHASE_SHIFT,
-};
-
-static struct kipc_segment_ops seg_ops = {
+static const struct kipc_segment_ops seg_ops = {
 	.kind = KIPC_SEG_QUEUE,
+	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_queue_shared)),
+			    sizeof(struct kipc_cell)),
 	.verify = verify,
 	.repair = repair,
 };
-
-static const struct kipc_segment_ops *ops(void)
-{
-	store_relaxed(&seg_ops.stamp, __kipc_stamp(sizes, ARRAY_SIZE(sizes)));
-	return &seg_ops;
-}
 
 static struct kipc_queue *new_queue(void)
 {
@@ -204,7 +195,7 @@ KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *o
 		if (r < 0)
 			goto out_free;
 	}
-	r = __kipc_segment_create(&q->obj.seg, ops(), &spec);
+	r = __kipc_segment_create(&q->obj.seg, &seg_ops, &spec);
 	if (r)
 		goto out_free;
 	sh.cells_off = q->obj.seg.body_off + sizeof(sh);
@@ -274,7 +265,7 @@ static int import(struct kipc_transfer *t, struct kipc_object **out)
 	/* before the segment is attached: a repair at that moment rings */
 	for (int i = 0; i < KIPC_QUEUE_BELL_JOIN; i++)
 		q->bells[i].fd = t->fds[1 + i];
-	r = __kipc_segment_open(&q->obj.seg, ops(), t->fds[0]);
+	r = __kipc_segment_open(&q->obj.seg, &seg_ops, t->fds[0]);
 	if (r) {
 		free(q);
 		return r;
@@ -290,7 +281,7 @@ static void close_object(struct kipc_object *obj)
 
 static void check(struct kipc_check *c)
 {
-	__kipc_queue_check(c, ops()->stamp);
+	__kipc_queue_check(c, seg_ops.stamp);
 }
 
 const struct kipc_object_ops __kipc_queue_object = {

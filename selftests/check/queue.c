@@ -77,7 +77,7 @@ TEST_F(queue, hints)
 	DAMAGE(self->sh->tail, tail | 7, POSITION, "tail is at index 7, of 5");
 	DAMAGE(self->sh->head, head | 7, POSITION, "head is at index 7, of 5");
 	DAMAGE(self->sh->tail, pos_next(self->q, tail), POSITION, "tail is beyond the first unclaimed");
-	DAMAGE(self->sh->tail, tail - (2ULL << bits), POSITION, "more than a ring before");
+	DAMAGE(self->sh->tail, tail - (3ULL << bits), POSITION, "more than two rings before");
 	DAMAGE(self->sh->head, pos_next(self->q, head), POSITION, "a message that nobody will take");
 	DAMAGE(self->sh->head, head + (1ULL << bits), POSITION, "head is beyond cell");
 }
