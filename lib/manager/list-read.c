@@ -228,15 +228,17 @@ static __racy int slice_try(struct read *rd, struct slice *s)
 		s->raws = raws;
 		s->room = want;
 	}
-	for (s->have = 0; s->have < want; s->have++) {
+	s->have = 0;
+	while (s->have < want) {
 		uint64_t at = (uint64_t)from + s->have * (uint64_t)s->step;
 		struct kipc_slot *p = __kipc_list_slot(m, rd->g, at);
 		int r = likely(p) ? __kipc_slot_read(m, p, &s->raws[s->have]) : -EPROTO;
 
 		if (r)
 			return r;
+		s->have++;	/* ours to drop, whatever comes */
 		/* a writer was here: what comes is for nothing */
-		if (!((s->have + 1) & (KIPC_LIST_CHUNK - 1)) && !read_valid(rd))
+		if (!(s->have & (KIPC_LIST_CHUNK - 1)) && !read_valid(rd))
 			return -EPROTO;
 	}
 	return 0;
