@@ -25,9 +25,9 @@
  * Death.  Any process may be killed at any moment: every operation has happened or has not, and the
  * memory that the dead one held or was about to use goes back.
  *
- * Fork.  A child gets references of its own for all the handles that it inherits, already inside
- * fork(2).  Only if the parent dies in that very moment may an object be gone before: its handle
- * then says -ENOENT.  A child that was made by a bare clone(2) does so at its first use.
+ * Fork.  What a child inherits is referred to before it exists, so the parent may close its handles, or
+ * die, at once.  Only where fork(2) found no slot, memory or descriptor for that may an object be gone
+ * before the child could register by itself: its handle then says -ENOENT.
  *
  * Trust.  Whoever has the manager can change and damage everything in it; nobody can make another
  * process read or write outside it, or hang in it for ever but by holding a lock while it lives.
