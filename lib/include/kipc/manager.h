@@ -27,7 +27,8 @@
  *
  * Fork.  What a child inherits is referred to before it exists, so the parent may close its handles, or
  * die, at once.  Only where fork(2) found no slot, memory or descriptor for that may an object be gone
- * before the child could register by itself: its handle then says -ENOENT.
+ * before the child could register by itself: its handle then says -ENOENT.  A child that was made by a
+ * bare clone(2) registers at its first use.
  *
  * Trust.  Whoever has the manager can change and damage everything in it; nobody can make another
  * process read or write outside it, or hang in it for ever but by holding a lock while it lives.
