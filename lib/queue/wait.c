@@ -101,7 +101,8 @@ static bool drop_oldest(struct kipc_queue *q)
 	if (index >= q->capacity || !may_drop(q, state, pos))
 		return false;
 	/* one step, so that a death leaves no claim; consumers pass over it */
-	if (cmpxchg(&cell_at(q, index)->state, state, cell_state(pos_lap(q, pos), KIPC_CELL_FREE, 0))) {
+	if (cmpxchg(&cell_at(q, index)->state, state,
+		    cell_state(pos_lap(q, pos), KIPC_CELL_FREE, 0))) {
 		fetch_add(&q->sh->dropped, 1);
 		if (somebody_joins(q))
 			__kipc_queue_wake_join(q, index);

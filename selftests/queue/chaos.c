@@ -49,7 +49,8 @@ static int wrong(struct chaos *c, const char *what, uint32_t number)
 	return 1;
 }
 
-static uint32_t write_message(struct message *m, uint32_t number, uint32_t incarnation, uint32_t seq)
+static uint32_t write_message(struct message *m, uint32_t number, uint32_t incarnation,
+			      uint32_t seq)
 {
 	m->number = number;
 	m->incarnation = incarnation;
@@ -100,7 +101,8 @@ static int put_next(struct chaos *c, uint32_t incarnation, uint32_t *seq)
 		break;
 	default:
 		r = kipc_queue_put(c->q, &buf[0],
-				   write_message(&buf[0].m, number, incarnation, (*seq)++), LONG_NS);
+				   write_message(&buf[0].m, number, incarnation, (*seq)++),
+				   LONG_NS);
 	}
 	if (!r)
 		store_release(&c->fate[number].put, 1);

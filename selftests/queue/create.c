@@ -103,8 +103,10 @@ TEST(option_sizes)
 
 TEST(names)
 {
-	static const char *const bad[] = { "", "a/b", "a b", "\xc3\xa4",
-					   "0123456789012345678901234567890123456789012345678901234567890123" };
+	static const char *const bad[] = {
+		"", "a/b", "a b", "\xc3\xa4",
+		"0123456789012345678901234567890123456789012345678901234567890123"
+	};
 	struct kipc_queue *q = NULL;
 
 	EXPECT_EQ(-ENOTSUP, kipc_queue_create("jobs-1.A_", NULL, &q));

@@ -402,7 +402,8 @@ TEST(bad_geometry)
 TEST(bad_descriptors)
 {
 	struct kipc_queue *q = make_queue(4, 8);
-	int pipe_fds[2], bell = eventfd(0, EFD_CLOEXEC), zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	int pipe_fds[2], bell = eventfd(0, EFD_CLOEXEC),
+			 zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	int memfd = memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	ASSERT_EQ(0, pipe(pipe_fds));

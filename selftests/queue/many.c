@@ -86,7 +86,8 @@ TEST(mixed_with_singles)
 				r = kipc_queue_put_many(q, numbers(put), n, KIPC_NOWAIT);
 				EXPECT_EQ(put - got == capacities[c] ?
 						  -EAGAIN :
-						  (int)min_of((uint64_t)n, capacities[c] - (put - got)),
+						  (int)min_of((uint64_t)n,
+							      capacities[c] - (put - got)),
 					  r);
 				put += r > 0 ? (uint64_t)r : 0;
 			}
@@ -200,9 +201,10 @@ TEST_F(peers, one_batch_wakes_all)
 		for (int i = 0; i < 4; i++)
 			ksft_peer_start(&peer[i], variant->kind, get_one, self->q);
 		for (int i = 0; i < 4; i++)
-			ASSERT_TRUE(ksft_wait_for(sleepers(self->q, KIPC_QUEUE_BELL_READABLE) == 4 &&
-							  ksft_asleep(peer[i].id),
-						  10000));
+			ASSERT_TRUE(
+				ksft_wait_for(sleepers(self->q, KIPC_QUEUE_BELL_READABLE) == 4 &&
+						      ksft_asleep(peer[i].id),
+					      10000));
 		start = ksft_now_ns();
 		EXPECT_EQ(4, kipc_queue_put_many(self->q, numbers(0), 4, KIPC_NOWAIT));
 		for (int i = 0; i < 4; i++)

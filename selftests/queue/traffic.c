@@ -29,7 +29,8 @@ static uint32_t length(const struct traffic *t, uint32_t producer, uint32_t seq)
 {
 	uint32_t room = t->max_len - (uint32_t)sizeof(struct message);
 
-	return (uint32_t)sizeof(struct message) + (room ? (producer * 7 + seq * 13) % (room + 1) : 0);
+	return (uint32_t)sizeof(struct message) +
+	       (room ? (producer * 7 + seq * 13) % (room + 1) : 0);
 }
 
 static void write_message(const struct traffic *t, void *to, uint32_t producer, uint32_t seq)

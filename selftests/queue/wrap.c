@@ -79,7 +79,8 @@ TEST_F(wrap, in_batches)
 			in[i] = put + (uint64_t)i;
 			iov[i] = (struct iovec){ &in[i], 8 };
 		}
-		r = kipc_queue_put_many(self->q, iov, (int)min_of((uint64_t)32, total - put + 1), KIPC_NOWAIT);
+		r = kipc_queue_put_many(self->q, iov, (int)min_of((uint64_t)32, total - put + 1),
+					KIPC_NOWAIT);
 		if (r > 0)
 			put += (uint64_t)r;
 		for (int i = 0; i < 32; i++)
@@ -140,8 +141,9 @@ TEST_F(wrap, head_left_behind)
 static uint64_t before(const struct kipc_queue *q, uint64_t pos, uint32_t n)
 {
 	for (; n; n--)
-		pos = pos_index(q, pos) ? pos - 1 :
-					  ((pos >> q->index_bits) - 1) << q->index_bits | (q->capacity - 1);
+		pos = pos_index(q, pos) ?
+			      pos - 1 :
+			      ((pos >> q->index_bits) - 1) << q->index_bits | (q->capacity - 1);
 	return pos;
 }
 
