@@ -149,7 +149,11 @@ KIPC_API int kipc_queue_reserve(struct kipc_queue *q, size_t len, struct kipc_ms
  * Never blocks.  Since 0.1.
  */
 KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg);
-/* Gives the room back: no message.  0 or -EINVAL.  Never blocks.  Since 0.1. */
+/*
+ * Gives the room back: no message.  The place is used again when the ring comes round to it: until
+ * then, a queue whose older messages wait is full with fewer than its capacity.  0 or -EINVAL.  Never
+ * blocks.  Since 0.1.
+ */
 KIPC_API int kipc_queue_abort(struct kipc_queue *q, struct kipc_msg *msg);
 
 /*
