@@ -15,7 +15,11 @@
 #include "manager/handle.h"
 #include "manager/registry.h"
 
-#define ATTEMPTS	20	/* objects may come and go while the guards are taken */
+/*
+ * Objects may come and go while the guards are taken.  Those that make them let an auditor go first
+ * (object.c), so it takes a few attempts for each thread that was at it, and no luck.
+ */
+#define ATTEMPTS	100
 
 struct held {
 	struct kipc_handle *h;

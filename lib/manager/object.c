@@ -2,6 +2,7 @@
 /* Objects made and found: see object.h. */
 #include <string.h>
 
+#include "core/lock.h"
 #include "core/opts.h"
 #include "manager/alloc.h"
 #include "manager/handle.h"
@@ -80,6 +81,18 @@ static int make_named(struct kipc_manager *m, const char *name, const struct kip
 	return r;
 }
 
+/*
+ * An auditor needs a moment in which no object appears, and would wait for it for ever where objects
+ * come fast.  So whoever makes one lets it go first; not without end: a stopped one must not stop all.
+ */
+static __cold void let_auditor_go_first(struct kipc_manager *m)
+{
+	int r = __kipc_lock_acquire(&m->obj.seg, &m->hdr->audit_lock, __kipc_deadline(KIPC_TICK_NS));
+
+	if (!r || r == -EOWNERDEAD)
+		__kipc_lock_release(&m->obj.seg, &m->hdr->audit_lock);
+}
+
 int __kipc_object_create(struct kipc_manager *m, const char *name,
 			 const struct kipc_obj_type *type, const void *arg,
 			 struct kipc_handle **out)
@@ -98,6 +111,8 @@ int __kipc_object_create(struct kipc_manager *m, const char *name,
 		return r;
 	/* the references of the dead are taken back by somebody who looks: here, now and then */
 	__kipc_peer_sweep(&m->obj.seg, KIPC_TICK_NS);
+	if (unlikely(load_relaxed(&m->hdr->audit_lock) & KIPC_LOCK_OWNER))
+		let_auditor_go_first(m);
 	r = __kipc_handle_word(m, &word);
 	if (r)
 		return r;

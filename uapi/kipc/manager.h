@@ -100,7 +100,7 @@ struct kipc_mgr_header {
 
 	/* line 1: the arena's lock, and what nearly every holder touches */
 	__u32	lock;
-	__u32	audit_lock;	/* serialises auditors */
+	__u32	audit_lock;	/* serialises auditors; who makes objects lets them go first */
 	__u64	nspans;		/* spans that exist; only grows */
 	__u64	free_hint;	/* no free span below; hint */
 	__u64	free_spans;	/* hint */
