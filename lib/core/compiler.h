@@ -31,7 +31,12 @@
  */
 #ifdef KIPC_TSAN
 void __tsan_release(void *addr);
+#ifdef __clang__
+/* whose no_sanitize leaves atomic accesses watched */
+#define __racy __attribute__((disable_sanitizer_instrumentation, noinline))
+#else
 #define __racy __attribute__((no_sanitize("thread"), noinline))
+#endif
 #define tsan_release(p) __tsan_release(p)
 #else
 #define __racy
