@@ -53,7 +53,11 @@ fuzz-build: $(FUZZ_PROGS)
 fuzz-list:
 	@echo $(FUZZ)
 
-fuzz: fuzz-build
-	$(Q)selftests/fuzz/run.sh "$(FO)" "$(FUZZ_SECONDS)" "$(if $(FUZZ_CLANG),libfuzzer,plain)" $(FUZZ)
+# One after another, or as many at once as -j says; -k goes on after a finding.
+FUZZ_RUNS := $(FUZZ:%=fuzz-run-%)
+.PHONY: $(FUZZ_RUNS)
+fuzz: $(FUZZ_RUNS)
+$(FUZZ_RUNS): fuzz-run-%: fuzz-build
+	$(Q)selftests/fuzz/run.sh "$(FO)" "$(FUZZ_SECONDS)" "$(if $(FUZZ_CLANG),libfuzzer,plain)" $*
 
 -include $(patsubst %.o,%.d,$(FUZZ_LIB) $(FUZZ_COMMON) $(FUZZ:%=$(FO)/obj/selftests/fuzz/%.o))

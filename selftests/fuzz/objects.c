@@ -159,6 +159,7 @@ void fuzz_company_open(struct fuzz_company *c)
 		fuzz_assert(c->bells[i] >= 0);
 	}
 	fuzz_assert(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->sock));
+	fuzz_world_peer(c->sock[0]);
 }
 
 void fuzz_company_close(struct fuzz_company *c)

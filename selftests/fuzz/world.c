@@ -4,7 +4,9 @@
  * syscall(), ppoll(), mmap() and munmap().
  *
  * Sleeping costs no time: futex(2) and ppoll(2) return at once, and the clock has moved.  So a wait
- * of a minute is a few microseconds, and one that never ends is seen: too many waits for one word.
+ * of a minute is a few microseconds, and one that never ends is seen: too many waits for one word, or
+ * polls in vain.  A peer may be waited for without end where the interface says so, while it lives: the
+ * holder of a lock, the sender of a pipe's stream.  So the one lets go some time, the other hangs up.
  *
  * Mappings of files have guard pages before and behind them, so that an access outside of the
  * segment can't hit something else.
@@ -16,6 +18,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +29,7 @@
 #include "world.h"
 
 #define LETS_GO		20	/* waits for a live owner before it gives up the lock */
+#define HANGS_UP	200	/* polls in vain in a row before the pipe's other end is gone */
 #define ENDLESS		5000	/* waits in one input for one word: that is no progress */
 
 #define GUARD		65536UL
@@ -48,7 +52,9 @@ static int64_t moved_ns;	/* how far the clock is ahead */
 static uint32_t live[SLOTS_MAX];
 static unsigned int nlive;
 static uint32_t *last_word;
-static unsigned int streak;
+static unsigned int streak;	/* waits for last_word in a row */
+static unsigned int idle;	/* polls in vain in a row */
+static int peer_sock;		/* a half of the pipe's socket, or -1 */
 
 static struct {
 	void *addr;
@@ -62,6 +68,8 @@ void fuzz_world_begin(void)
 	nlive = 0;
 	last_word = NULL;
 	streak = 0;
+	idle = 0;
+	peer_sock = -1;
 }
 
 void fuzz_world_end(void)
@@ -86,6 +94,11 @@ void fuzz_world_live(uint32_t slot)
 {
 	if (slot && nlive < SLOTS_MAX)
 		live[nlive++] = slot;
+}
+
+void fuzz_world_peer(int sock)
+{
+	peer_sock = sock;
 }
 
 /* ---- time ---- */
@@ -117,10 +130,16 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const 
 	static const struct timespec zero;
 	int r = __real_ppoll(fds, n, inside ? &zero : ts, set);
 
-	if (inside && !r) {
+	if (!inside)
+		return r;
+	idle = r ? 0 : idle + 1;
+	if (!r) {
 		fuzz_assert(ts);	/* rule 7: no wait is unbounded */
 		pass(ts);
 	}
+	if (idle == HANGS_UP && peer_sock >= 0)
+		shutdown(peer_sock, SHUT_RDWR);
+	fuzz_assert(idle < ENDLESS);
 	return r;
 }
 

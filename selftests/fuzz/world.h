@@ -15,5 +15,7 @@ bool fuzz_world_inside(void);
 bool fuzz_world_ours(const void *addr);
 /* These slots belong to live processes. */
 void fuzz_world_live(uint32_t slot);
+/* A half of the pipe's control socket, which hangs up when this input waits for the other end too long. */
+void fuzz_world_peer(int sock);
 
 #endif
