@@ -31,7 +31,9 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 
 Q := $(if $(filter-out 0,$(V)),,@)
-say = @$(if $(filter-out 0,$(V)),:,printf '  %-8s%s\n' $(1) $(patsubst $(O)/%,%,$@))
+# make -s and V=1 say nothing of their own
+silent := $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+say = @$(if $(silent)$(filter-out 0,$(V)),:,printf '  %-8s%s\n' $(1) $(patsubst $(O)/%,%,$@))
 
 # ---- version: the headers and the newest node of the map must agree ----
 

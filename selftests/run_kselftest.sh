@@ -70,6 +70,28 @@ count()
 	' "$log"
 }
 
+# What was left out and why: a line a test, or one for many that share a reason.
+reasons()
+{
+	sed -n 's/^1\.\.0 .*# *[Ss][Kk][Ii][Pp] */skipped|all|/p
+		s/^ok [0-9]* *-* *\(.*\) # *SKIP */skipped|\1|/p
+		s/^ok [0-9]* *-* *\(.*\) # *XFAIL */xfail|\1|/p' "$log" |
+	awk -F '|' '
+	{
+		key = $1 FS substr($0, length($1 $2) + 3)
+		if (!(key in n))
+			order[++keys] = key
+		names[key] = n[key]++ ? names[key] ", " $2 : $2
+	}
+	END {
+		for (i = 1; i <= keys; i++) {
+			split(order[i], f, FS)
+			what = n[order[i]] > 3 ? n[order[i]] " tests" : names[order[i]]
+			printf "      %s: %s: %s\n", f[1], what, substr(order[i], length(f[1]) + 2)
+		}
+	}'
+}
+
 passed=0 failed=0 skipped=0 broken=()
 
 for program in "${programs[@]}"; do
@@ -121,9 +143,7 @@ for program in "${programs[@]}"; do
 	if [ "$fail" != 0 ] || [ -n "$verbose" ]; then
 		sed "s|^|    $name: |" "$log"
 	elif [ "$skip" != 0 ]; then
-		sed -n 's/^1\.\.0 .*# *[Ss][Kk][Ii][Pp] */      skipped: all: /p
-			s/^ok [0-9]* *-* *\(.*\) # *SKIP */      skipped: \1: /p
-			s/^ok [0-9]* *-* *\(.*\) # *XFAIL */      xfail: \1: /p' "$log"
+		reasons
 	fi
 	if [ -n "$trouble" ]; then
 		echo "    $name: $trouble"

@@ -48,6 +48,7 @@ program plan_last 0 "ok 1 a" "1..1"
 program bad 1 "1..2" "# the reason" "not ok 1 a" "ok 2 b"
 program short 0 "1..2" "ok 1 a"
 program silent 0
+program many 4 "1..4" "ok 1 a # SKIP no luck" "ok 2 b # SKIP no luck" "ok 3 c # SKIP no luck" "ok 4 d # SKIP no luck"
 program none 4 "1..0 # SKIP nothing to test"
 program liar 3 "1..1" "ok 1 a"
 program optimist 0 "1..1" "not ok 1 a"
@@ -57,6 +58,8 @@ echo 'kill -9 $$' >"$TMP/.k" && sed -i "/^exit/d" "$TMP/killed" && cat "$TMP/.k"
 check "passed and skipped" runs "1 passed, 0 failed, 2 skipped" 0 good
 check "the reason of a skip is shown" shows "skipped: b: no luck"
 check "the reason of an XFAIL is shown" shows "xfail: c: later"
+check "many skips" runs "0 passed, 0 failed, 4 skipped" 0 many
+check "many skips for one reason are one line" shows "skipped: 4 tests: no luck"
 check "the plan may come last" runs "1 passed, 0 failed, 0 skipped" 0 plan_last
 check "failed" runs "1 passed, 1 failed, 0 skipped" 1 bad
 check "the output of a failure is shown" shows "# the reason"
