@@ -41,7 +41,7 @@
 #define KIPC_MANAGER_DICT_H
 
 #include "kipc/dict.h"
-#include "manager/racy.h"
+#include "core/racy.h"
 #include "manager/value.h"
 #include "uapi/kipc/dict.h"
 

@@ -9,22 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/racy.h"
 #include "manager/value.h"
-
-/* Copies what a writer may be changing: the sequence tells afterwards what it was worth. */
-static __racy void copy_racy(void *to, const void *from, size_t len)
-{
-#ifdef KIPC_TSAN
-	/* memcpy() is watched by the sanitizer wherever it is called from */
-	const volatile char *p = from;
-	char *q = to;
-
-	for (size_t i = 0; i < len; i++)
-		q[i] = p[i];
-#else
-	memcpy(to, from, len);
-#endif
-}
 
 static struct kipc_slot load_slot(const struct kipc_slot *p)
 {
@@ -230,7 +216,7 @@ int __kipc_slot_read(struct kipc_manager *m, const struct kipc_slot *p, struct k
 		buf = malloc(len + 1);
 		if (!buf)
 			return -ENOMEM;
-		copy_racy(buf, from, len);
+		__kipc_copy_racy(buf, from, len);
 		buf[len] = '\0';
 		raw->buf = buf;
 		raw->len = len;
@@ -301,22 +287,6 @@ static int borrow(struct kipc_manager *m, const struct kipc_slot *copy, struct k
 	return __kipc_raw_value(m, &raw, v);
 }
 
-/* Like memcmp() != 0, on what may be changing. */
-static __racy bool differs_racy(const void *a, const void *b, size_t len)
-{
-#ifdef KIPC_TSAN
-	const volatile char *p = a;
-	const char *q = b;
-
-	for (size_t i = 0; i < len; i++)
-		if (p[i] != q[i])
-			return true;
-	return false;
-#else
-	return len && memcmp(a, b, len);
-#endif
-}
-
 int __kipc_slot_equal(struct kipc_manager *m, const struct kipc_slot *p,
 		      const struct kipc_value *v)
 {
@@ -337,7 +307,7 @@ int __kipc_slot_equal(struct kipc_manager *m, const struct kipc_slot *p,
 		bytes = bytes_of(m, &copy, &len);
 		if (!bytes)
 			return -EPROTO;
-		return len == v->len && !differs_racy(bytes, v->data, len);
+		return len == v->len && !__kipc_differs_racy(bytes, v->data, len);
 	}
 	r = borrow(m, &copy, &s);
 	return r ? r : kipc_value_equal(&s, v);

@@ -5,8 +5,8 @@
  *
  * memcpy() and memcmp() would do, but ThreadSanitizer watches those wherever they are called from.
  */
-#ifndef KIPC_MANAGER_RACY_H
-#define KIPC_MANAGER_RACY_H
+#ifndef KIPC_CORE_RACY_H
+#define KIPC_CORE_RACY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,15 +14,7 @@
 
 #include "core/compiler.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define KIPC_WITH_TSAN	1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define KIPC_WITH_TSAN	1
-#endif
-#endif
-
-#ifdef KIPC_WITH_TSAN
+#ifdef KIPC_TSAN
 
 static __maybe_unused __racy void __kipc_copy_racy(void *to, const void *from, size_t len)
 {
@@ -53,7 +45,7 @@ static __always_inline void __kipc_copy_racy(void *to, const void *from, size_t 
 
 static __always_inline bool __kipc_differs_racy(const void *a, const void *b, size_t len)
 {
-	return memcmp(a, b, len) != 0;
+	return len && memcmp(a, b, len);
 }
 
 #endif
