@@ -58,7 +58,7 @@ struct kipc_array_opts {
 	size_t sz;
 	uint32_t flags;		/* KIPC_ARRAY_FORTRAN, KIPC_SHM_POPULATE, KIPC_SHM_LOCK */
 	enum kipc_huge huge;	/* pages to use; kipc_array_page_size() tells what was got */
-	uint32_t mode;		/* permission bits of the memfd; 0: 0600 */
+	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
 };
 

@@ -7,7 +7,10 @@
  * Handles	are opaque, come back through an out argument, and may be used by many threads at
  *		once; closing one while another thread still uses it is the caller's error.
  * Fork		A child may go on using the handles that it inherits; it is registered as a process of
- *		its own.  What the parent holds (a taken message, a lock) stays the parent's.
+ *		its own, with most kinds by its first call on a handle.  That one may therefore fail
+ *		with -EUSERS (no room for one more process), -EMFILE, -ENFILE, -EACCES (the child has
+ *		changed its user, whom the object's mode keeps out) or -ENOENT (/proc is gone).  What
+ *		the parent holds (a taken message, a lock) stays the parent's.
  * Timeouts	are relative, in nanoseconds: KIPC_NOWAIT returns -EAGAIN at once where the call would
  *		have to wait, KIPC_FOREVER waits without end, any other gives -ETIMEDOUT.
  * Signals	do not end a wait: it goes on with the time that is left.  No function is

@@ -112,8 +112,8 @@ struct kipc_report {
  *
  * The number of violations, 0: none.  -EINVAL: NULL, an unknown flag, sz too small.  -E2BIG: fields
  * of a newer report that this build does not know.  -ENOMEM.  With KIPC_CHECK_SETTLE also what
- * operations on the object say: -EUSERS, -EMFILE; and -EBUSY: a manager's objects came and went all
- * the time.
+ * operations on the object say: -EUSERS, -EMFILE, -EPROTO; and -EBUSY: a manager's objects came and
+ * went all the time.
  * Does not block, unless KIPC_CHECK_SETTLE waits for the holder of a manager's lock.  Takes time in
  * proportion to the cells of a queue, the bytes waiting in a pipe, the memory of a manager; none for
  * shared memory.  Since 0.1.
@@ -126,8 +126,9 @@ KIPC_API int kipc_check(struct kipc_object *obj, struct kipc_report *report);
  * offset is not moved.  What isn't sealed against shrinking is copied first.
  *
  * As kipc_check(); a file that is no segment at all is one violation.  KIPC_CHECK_SETTLE is -EINVAL
- * here.  Also -EBADF, -EISDIR, -EACCES (not readable), -EFBIG (an unsealed file of more than 4 GiB
- * of data), -ENOMEM, -EIO.  Since 0.1.
+ * here.  Also -EBADF, -EISDIR, -EACCES (no regular file, or it can't be opened for reading), -EFBIG
+ * (an unsealed file of more than 4 GiB of data, or any of more than 64 TiB), -ENOMEM, -EIO,
+ * -EMFILE, -ENFILE, -ENOENT (/proc isn't mounted).  Since 0.1.
  */
 KIPC_API int kipc_check_fd(int fd, struct kipc_report *report);
 

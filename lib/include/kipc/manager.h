@@ -53,7 +53,7 @@ struct kipc_manager_opts {
 	size_t sz;
 	uint32_t flags;		/* none are defined: 0 */
 	enum kipc_huge huge;	/* KIPC_HUGE_NONE or _THP; others: -EINVAL */
-	uint32_t mode;		/* permission bits of the memfd; 0: 0600 */
+	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 120 */
 	uint64_t size;		/* bytes of arena to begin with; 0: 1 MiB */
 	uint64_t max_size;	/* bytes that it may grow to, at most 1 TiB; 0: 16 GiB, less where the
@@ -89,10 +89,10 @@ enum kipc_handle_kind {
  * Creates a manager.  name: NULL; a valid name is not supported yet (-ENOTSUP).  opts: NULL for all
  * defaults.  *m is to be closed.  Does not block.
  *
- * 0; -EINVAL (m NULL, a bad name, a bad option: too small a struct, unknown flags or huge, max_peers
- * above 1023, max_size below size or above 1 TiB); -E2BIG (options from a newer header); -ENOTSUP;
- * -ENOMEM (no memory or address space); -EMFILE, -ENFILE, -ENOSPC; -ENOENT (/proc isn't mounted).
- * Since 0.1.
+ * 0; -EINVAL (m NULL, a bad name, a bad option: too small a struct, unknown flags or huge, a mode
+ * that isn't one, max_peers above 1023, max_size below size or above 1 TiB); -E2BIG (options from a
+ * newer header); -ENOTSUP; -ENOMEM (no memory or address space); -EMFILE, -ENFILE, -ENOSPC; -ENOENT
+ * (/proc isn't mounted); -EACCES (mode doesn't let the caller itself read and write).  Since 0.1.
  */
 KIPC_API int kipc_manager_create(const char *name, const struct kipc_manager_opts *opts,
 				 struct kipc_manager **m);

@@ -70,12 +70,12 @@ KIPC_API int kipc_send(int sock, struct kipc_object *obj);
  *
  * 0; -EPIPE (the other side closed); -EPROTO (what came is no object, or a damaged one; all of it is
  * dropped; a stream is out of step then and had better be closed); -EPROTONOSUPPORT (from another
- * version); -EACCES (it was given for reading only, which is not in this version); -EINVAL (NULL, or
- * sock is no UNIX socket); what the socket says: -EBADF, -ENOTSOCK,
- * -ENOTCONN; -EUSERS (as many processes as it has room for are attached); -EMFILE, -ENFILE, -ENOMEM,
- * -ENOENT (/proc isn't mounted): the message is lost, the sender may try again.  Blocks as the socket
- * does until there is a message; -EAGAIN if the socket has O_NONBLOCK or SO_RCVTIMEO.  Signals don't
- * end it.  Since 0.1.
+ * version); -EINVAL (NULL, or sock is no UNIX socket); what the socket says: -EBADF, -ENOTSOCK,
+ * -ENOTCONN; -EUSERS (as many processes as it has room for are attached), -EACCES (its mode doesn't
+ * let this user read and write; or it was given for reading only, which is not in this version),
+ * -EMFILE, -ENFILE, -ENOMEM, -ENOENT (/proc isn't mounted): the message is lost, the sender may try
+ * again.  Blocks as the socket does until there is a message; -EAGAIN if the socket has O_NONBLOCK
+ * or SO_RCVTIMEO.  Signals don't end it.  Since 0.1.
  */
 KIPC_API int kipc_recv(int sock, struct kipc_object **obj);
 

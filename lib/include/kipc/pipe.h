@@ -21,7 +21,8 @@
  * mapping P. Howard's "virtual ring buffer".
  *
  * Any function may also return -EINVAL for a NULL handle; and, when it is the first one that a fork
- * child calls on the handle, -EUSERS (120 handles are in use, over all processes) or -EMFILE.
+ * child calls on the handle, -EUSERS (120 handles are in use, over all processes), -EMFILE and the
+ * others of base.h.
  */
 #ifndef KIPC_PIPE_H
 #define KIPC_PIPE_H
@@ -46,7 +47,7 @@ struct kipc_pipe_opts {
 	size_t ring_size;	/* bytes of each direction: a power of two, from a page to 1 GiB;
 				   0: 65536.  Each message takes 8 more, rounded up to 8 */
 	uint32_t flags;		/* KIPC_PIPE_* */
-	uint32_t mode;		/* permission bits of the segment; 0: 0600 */
+	uint32_t mode;		/* permission bits of the segment, of 0666; 0: 0600 */
 };
 
 /* A message in place.  data and len are yours to use; the rest is the library's. */
@@ -77,7 +78,8 @@ struct kipc_pipe_stat {
  * Makes a pipe and a handle of each end in ends[0] and ends[1], to be closed with kipc_pipe_close().
  * opts: NULL for the defaults.  Does not block.
  * 0; -EINVAL (NULL ends, a size that isn't allowed, unknown flag), -E2BIG (options from a newer
- * header), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC, -ENOENT (/proc is not mounted).  Since 0.1.
+ * header), -ENOMEM, -EMFILE, -ENFILE, -ENOSPC, -ENOENT (/proc is not mounted), -EACCES (mode
+ * doesn't let the caller itself read and write).  Since 0.1.
  */
 KIPC_API int kipc_pipe_create(const struct kipc_pipe_opts *opts, struct kipc_pipe *ends[2]);
 
@@ -143,8 +145,8 @@ KIPC_API int kipc_pipe_reserve(struct kipc_pipe *p, size_t len, struct kipc_pipe
 
 /*
  * Sends msg->len bytes, which may be fewer than reserved.  0; -EINVAL: not the reservation of this
- * handle; -EMSGSIZE: more than reserved, nothing was sent, the reservation stays; -EPIPE: shut down
- * meanwhile, the reservation is gone.  Never blocks.  Since 0.1.
+ * handle; -EMSGSIZE: more than reserved, nothing was sent, the reservation stays; -EPIPE (shut down
+ * meanwhile), -EPROTO: the reservation is gone.  Never blocks.  Since 0.1.
  */
 KIPC_API int kipc_pipe_commit(struct kipc_pipe *p, struct kipc_pipe_msg *msg);
 /* Gives the room back: no message.  0 or -EINVAL.  Never blocks.  Since 0.1. */

@@ -10,6 +10,10 @@
  * Cost		No system call while neither side has to wait; who waits, sleeps.
  *
  * The object is anonymous: it reaches other processes by fork(2) or kipc_send().
+ *
+ * Any function may also return -EINVAL for a NULL handle; and, when it is the first one that a fork
+ * child calls on the handle, -EUSERS (max_peers are attached), -EMFILE and the others of base.h.
+ *
  * Where the idea comes from: multiprocessing.Queue and JoinableQueue in Python for the interface;
  * the sequence number in each cell is D. Vyukov's bounded MPMC queue (1024cores.net, 2010), the
  * owner in it is this library's.
@@ -44,7 +48,7 @@ struct kipc_queue_opts {
 	uint32_t overflow;	/* enum kipc_overflow */
 	uint64_t msg_size;	/* bytes of the largest message, up to 4 GiB; 0: 65536 */
 	uint32_t flags;		/* KIPC_QUEUE_* */
-	uint32_t mode;		/* permission bits of the segment, without execution; 0: 0600 */
+	uint32_t mode;		/* permission bits of the segment, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes attached at once, 1..1023; 0: 248 */
 	uint32_t huge;		/* enum kipc_huge */
 };
@@ -83,7 +87,8 @@ struct kipc_queue_stat {
  * name: NULL.  opts: NULL for the defaults.  Does not block.
  * -EINVAL (NULL q, bad name, option or flag), -E2BIG (options from a newer header), -ENOTSUP (a name:
  * not in this version), -EOVERFLOW (capacity × msg_size too large), -ENOMEM, -ENOSPC, -EMFILE,
- * -ENFILE, -ENOENT (/proc is not mounted).  Since 0.1.
+ * -ENFILE, -ENOENT (/proc is not mounted), -EACCES (mode doesn't let the caller itself read and
+ * write).  Since 0.1.
  */
 KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *opts,
 			       struct kipc_queue **q);
@@ -107,15 +112,15 @@ KIPC_API int kipc_queue_shutdown(struct kipc_queue *q);
 
 /*
  * Puts a copy of buf[0..len).  len may be 0.  Blocks while the queue is full, as timeout_ns says.
- * 0; -EMSGSIZE (len > msg_size), -EAGAIN, -ETIMEDOUT, -EPIPE (shut down), -EINVAL, -EPROTO; and when
- * used for the first time in a fork child -EUSERS, -EMFILE.  On error nothing was put.  Since 0.1.
+ * 0; -EMSGSIZE (len > msg_size), -EAGAIN, -ETIMEDOUT, -EPIPE (shut down), -EINVAL, -EPROTO.  On
+ * error nothing was put.  Since 0.1.
  */
 KIPC_API int kipc_queue_put(struct kipc_queue *q, const void *buf, size_t len, int64_t timeout_ns);
 
 /*
  * Takes the oldest message into buf and acknowledges it.  Its length, 0..msg_size.  Blocks while the
  * queue is empty, as timeout_ns says.  -EMSGSIZE (longer than size: it stays where it is), -EAGAIN,
- * -ETIMEDOUT, -EPIPE (shut down and nothing left), -EINVAL, -EPROTO, -EUSERS, -EMFILE.  Since 0.1.
+ * -ETIMEDOUT, -EPIPE (shut down and nothing left), -EINVAL, -EPROTO.  Since 0.1.
  */
 KIPC_API ssize_t kipc_queue_get(struct kipc_queue *q, void *buf, size_t size, int64_t timeout_ns);
 
@@ -144,9 +149,9 @@ KIPC_API int kipc_queue_reserve(struct kipc_queue *q, size_t len, struct kipc_ms
 				int64_t timeout_ns);
 
 /*
- * Sends msg->len bytes, which may be fewer than reserved.  0; -EINVAL: not a reservation of this
- * process; -EMSGSIZE: longer than the largest message, nothing was sent, the reservation stays.
- * Never blocks.  Since 0.1.
+ * Sends msg->len bytes, which may be fewer than reserved, not more.  0; -EINVAL: not a reservation
+ * of this process; -EMSGSIZE: more than its place has room for, nothing was sent, the reservation
+ * stays.  Never blocks.  Since 0.1.
  */
 KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg);
 /*
@@ -169,15 +174,16 @@ KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg);
 KIPC_API int kipc_queue_requeue(struct kipc_queue *q, struct kipc_msg *msg);
 
 /*
- * Waits until every message that was put before the call is acknowledged.  0, -EAGAIN, -ETIMEDOUT,
- * -EINVAL, -EPROTO, -EUSERS, -EMFILE.  Since 0.1.
+ * Waits until every message that was put before the call is acknowledged; one that was dropped, or
+ * given up with its producer, counts as that.  0, -EAGAIN, -ETIMEDOUT, -EINVAL, -EPROTO.  Since
+ * 0.1.
  */
 KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns);
 
 /*
  * How many messages wait to be taken (those being written count), whether that is none, whether a
- * put would have to wait, and the capacity.  A snapshot: others may change it at once.  >= 0, or
- * -EINVAL, -EPROTO.  Since 0.1.
+ * put would have to wait or to drop, and the capacity.  A snapshot: others may change it at once.
+ * >= 0, or -EINVAL, -EPROTO.  Since 0.1.
  */
 KIPC_API ssize_t kipc_queue_len(struct kipc_queue *q);
 KIPC_API int kipc_queue_empty(struct kipc_queue *q);

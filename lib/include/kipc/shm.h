@@ -61,7 +61,7 @@ struct kipc_shm_opts {
 	size_t sz;
 	uint32_t flags;		/* KIPC_SHM_* */
 	enum kipc_huge huge;	/* pages to use; kipc_shm_page_size() tells what was got */
-	uint32_t mode;		/* permission bits of the memfd; 0: 0600 */
+	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
 };
 
@@ -92,8 +92,9 @@ struct kipc_shm_stat {
  *
  * 0; -EINVAL (a NULL, size 0, bad name, option or flag), -E2BIG (options from a newer version),
  * -ENOTSUP (valid name), -EOVERFLOW (size), -ENOMEM (no memory, no huge pages, or RLIMIT_MEMLOCK is
- * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc
- * isn't mounted).  Does not wait for other processes.  Since 0.1.
+ * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -EAGAIN (KIPC_SHM_LOCK: it could not be
+ * locked), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc isn't mounted), -EACCES (mode doesn't let the
+ * caller itself read and write).  Does not wait for other processes.  Since 0.1.
  */
 KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_shm_opts *opts,
 			     struct kipc_shm **s);
@@ -134,8 +135,9 @@ KIPC_API int kipc_shm_fd(const struct kipc_shm *s);
 KIPC_API uint64_t kipc_shm_offset(const struct kipc_shm *s);
 
 /*
- * Fills *st, as much of it as st->sz says, after looking for dead processes.  0; -EINVAL (NULL, or sz too small); -EUSERS, -EMFILE (in a
- * fork child that could not be registered).  Does not block.  Since 0.1.
+ * Fills *st, as much of it as st->sz says, after looking for dead processes.  0; -EINVAL (NULL, or
+ * sz too small); -EUSERS, -EMFILE (in a fork child that could not be registered).  Does not block.
+ * Since 0.1.
  */
 KIPC_API int kipc_shm_stat(struct kipc_shm *s, struct kipc_shm_stat *st);
 

@@ -145,17 +145,17 @@ static inline struct kipc_value kipc_ref(struct kipc_handle *ref)
 KIPC_API void kipc_value_clear(struct kipc_value *v);
 
 /*
- * Whether two values are of the same type and equal: by content for str and bytes (a str never
- * equals bytes), by object for refs, as numbers for int and double (1 equals 1.0, NaN nothing).
- * false for NULL.  Does not block.  Since 0.1.
+ * Whether two values are equal: by content for str and bytes (a str never equals bytes), by object
+ * for refs, as numbers for int and double (1 equals 1.0, NaN nothing).  A bool equals only a bool,
+ * none only none.  false for NULL.  Does not block.  Since 0.1.
  */
 KIPC_API bool kipc_value_equal(const struct kipc_value *a, const struct kipc_value *b);
 
 /*
  * Makes *to an owning copy of *from (which may itself own or borrow).  *to is overwritten, not
  * cleared.  0; -EINVAL (NULL, an unknown type, a NULL pointer with a length); -EMSGSIZE (longer
- * than KIPC_VALUE_LEN_MAX); -ENOMEM; for a ref also -ENOENT (its object is gone) and what
- * taking a reference gives.  Since 0.1.
+ * than KIPC_VALUE_LEN_MAX); -ENOMEM; for a ref also -ENOENT (its object is gone), -EPROTO (the
+ * manager is damaged), -EUSERS, -EMFILE (in a fork child: it could not be registered).  Since 0.1.
  */
 KIPC_API int kipc_value_copy(struct kipc_value *to, const struct kipc_value *from);
 
