@@ -122,7 +122,7 @@ help:
 	@echo 'check demo                         build and run; install what is missing'
 	@echo 'headers-check symbols-check        parts of check; format-check'
 	@echo 'models                             check the protocols with spin (MODELS="lock queue")'
-	@echo 'install uninstall install-headers'
+	@echo 'install uninstall install-headers install-man'
 	@echo 'deps clean'
 	@sed -n 's/^#   //p' Makefile
 

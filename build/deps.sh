@@ -25,6 +25,7 @@ packages()
 	test valgrind cmd:valgrind
 	test strace cmd:strace
 	test python3 cmd:python3
+	test mandoc cmd:mandoc
 	test procps cmd:ps
 	models spin cmd:spin
 	END

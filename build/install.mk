@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
-# install, uninstall. Public headers go to include/kipc, the ABI's to include/uapi/kipc.
+# install, uninstall. Public headers go to include/kipc, the ABI's to include/uapi/kipc. A manual page is
+# linked to under each of the names that it documents.
 
-.PHONY: install install-headers uninstall
+.PHONY: install install-headers install-man uninstall uninstall-man
 
 PUBLIC_HEADERS := $(wildcard lib/include/kipc/*.h)
 UAPI_HEADERS := $(wildcard uapi/kipc/*.h)
@@ -17,7 +18,18 @@ install-headers:
 	$(Q)$(if $(PUBLIC_HEADERS),install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/kipc/')
 	$(Q)$(if $(UAPI_HEADERS),install -m 644 $(UAPI_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc/')
 
-install: all install-headers
+install-man:
+	$(Q)set -e; for page in $(MAN_PAGES); do \
+		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
+	$(Q)set -e; build/man-links.sh $(MAN_PAGES) | while read -r link page; do \
+		ln -sf $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$link; done
+
+uninstall-man:
+	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')
+	$(Q)build/man-links.sh $(MAN_PAGES) | while read -r link page; do \
+		rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$link; done
+
+install: all install-headers install-man
 	$(Q)install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(BINDIR)'
 	$(Q)install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/'
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -25,14 +37,11 @@ install: all install-headers
 	$(Q)install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/'
 	$(Q)install -m 644 $(O)/libkipc.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/'
 	$(Q)$(if $(TOOL_PROGS),install -m 755 $(TOOL_PROGS) '$(DESTDIR)$(BINDIR)/')
-	$(Q)set -e; for page in $(MAN_PAGES); do \
-		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
 	$(Q)if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
-uninstall:
+uninstall: uninstall-man
 	$(Q)cd '$(DESTDIR)$(LIBDIR)' && \
 		rm -f libkipc.so libkipc.so.$(MAJOR) libkipc.so.$(VERSION) libkipc.a pkgconfig/libkipc.pc
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
 	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/uapi' 2>/dev/null || :
 	$(Q)rm -f $(TOOLS:%='$(DESTDIR)$(BINDIR)/%')
-	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')
