@@ -117,7 +117,9 @@ class Page:
             macro, _, rest = line.partition(" ")
             args = macro_args(rest) if line.startswith(".") else []
             if macro in (".Sh", ".Ss"):
-                self.titles.append(" ".join(args))
+                if any(re.fullmatch("[A-Z][a-z]", a) for a in args):
+                    self.wrong(number, "a word that groff takes for a macro: put \\& before it")
+                self.titles.append(" ".join(args).replace(r"\&", ""))
                 if macro == ".Sh":
                     section = self.titles[-1]
             elif macro == ".Sx":
