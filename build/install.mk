@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
 #
-# install, uninstall. Public headers go to include/kipc, the ABI's to include/uapi/kipc. A manual page is
-# linked to under each of the names that it documents.
+# install, uninstall. Public headers go to include/kipc, the ABI's to include/uapi/kipc. A manual page
+# is linked to under each of the names that it documents.
 
 .PHONY: install install-headers install-man uninstall uninstall-man
 
 PUBLIC_HEADERS := $(wildcard lib/include/kipc/*.h)
 UAPI_HEADERS := $(wildcard uapi/kipc/*.h)
 MAN_PAGES := $(wildcard $(foreach s,1 3 7 8,Documentation/man/*.$(s)))
-man_section = $(patsubst .%,%,$(suffix $(1)))
 
 sed_pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' lib/libkipc.pc.in
@@ -25,7 +24,8 @@ install-man:
 		ln -sf $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$link; done
 
 uninstall-man:
-	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')
+	$(Q)for page in $(MAN_PAGES); do \
+		rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
 	$(Q)build/man-links.sh $(MAN_PAGES) | while read -r link page; do \
 		rm -f '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$$link; done
 

@@ -25,8 +25,8 @@ programs()
 # A program: NAME.out becomes what the compiler says, NAME the program.
 cat >"$TMP/compile" <<END
 #!/bin/sh
-exec "$KIPC_CC" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "-I$SRCDIR/lib/include" "\$1.c" -o "\$1" \\
-	"-L$KIPC_BUILD" "-Wl,-rpath,$KIPC_BUILD" -lkipc >"\$1.out" 2>&1
+exec "$KIPC_CC" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror "-I$SRCDIR/lib/include" "\$1.c" \\
+	-o "\$1" "-L$KIPC_BUILD" "-Wl,-rpath,$KIPC_BUILD" -lkipc >"\$1.out" 2>&1
 END
 chmod +x "$TMP/compile"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""
+r"""
 What the manual pages say, against the headers.
 
     pages.py check FOLDER           a file for each check_*() below: what is wrong, a line each
@@ -9,9 +9,9 @@ What the manual pages say, against the headers.
 
 Pages are taken from $KIPC_PAGES (else $SRCDIR/Documentation/man), the rest from $SRCDIR.
 
-A literal block of a page is a definition, which must be the header's but for comments; or a program,
-which begins with #include; or nothing for C.  ".\" example: compile only" before a program says that
-it isn't to be run.
+A literal block of a page is a definition, which must be the header's but for comments; or a
+program, which begins with #include; or no C.  A line  .\" example: compile only  before a program
+says that it isn't to be run.
 """
 import os
 import re
@@ -100,13 +100,14 @@ class Page:
         self.errors = set()                     # .Er of ERRORS
         self.blocks = []                        # (line, text, whether to be run)
         self.problems = []
+        self.result = self.function = None      # .Ft and .Fo that the next lines belong to
         self.parse()
 
     def wrong(self, number, what):
         self.problems.append(f"{self.path.name}:{number}: {what}")
 
     def parse(self):
-        section, result, function, block, run = "", None, None, None, True
+        section, previous, block, run = "", "", None, True
         for number, line in enumerate(self.text.splitlines(), 1):
             if block is not None:
                 if line == ".Ed":
@@ -131,18 +132,7 @@ class Page:
             elif section == "NAME" and macro == ".Nm":
                 self.names.append(args[0])
             elif section == "SYNOPSIS":
-                if macro == ".In":
-                    self.includes.append(args[0])
-                elif macro == ".Ft":
-                    result = " ".join(args)
-                elif macro == ".Fn":
-                    self.declare(number, result, args[0], args[1:])
-                elif macro == ".Fo":
-                    function, fargs = args[0], []
-                elif macro == ".Fa":
-                    fargs += args
-                elif macro == ".Fc":
-                    self.declare(number, result, function, fargs)
+                self.synopsis(number, macro, args)
             if section == "ERRORS":
                 self.errors |= set(re.findall(r"\bEr (E[A-Z0-9]+)", line))
             for m in re.finditer(r"\bXr (\S+) (\d)", line):
@@ -151,25 +141,39 @@ class Page:
         if block is not None:
             self.wrong(block, "a display without an end")
 
+    def synopsis(self, number, macro, args):
+        if macro == ".In":
+            self.includes.append(args[0])
+        elif macro == ".Ft":
+            self.result = " ".join(args)
+        elif macro == ".Fn":
+            self.declare(number, args)
+        elif macro == ".Fo":
+            self.function = args
+        elif macro == ".Fa":
+            self.function += args
+        elif macro == ".Fc":
+            self.declare(number, self.function)
+
+    def declare(self, number, function):
+        name, *args = function
+        if not self.result:
+            self.wrong(number, f"{name}: no .Ft before it")
+        elif name in self.prototypes:
+            self.wrong(number, f"{name}: twice")
+        else:
+            self.prototypes[name] = tokens(f"{self.result} {name}({', '.join(args)})")
+        self.result = None
+
     def unescape(self, number, line):
         if re.search(r"\\[^e&]", line):
             self.wrong(number, "an escape in a literal block that isn't \\e or \\&")
         return line.replace(r"\e", "\\").replace(r"\&", "")
 
-    def declare(self, number, result, name, args):
-        if not result:
-            self.wrong(number, f"{name}: no .Ft before it")
-            return
-        if name in self.prototypes:
-            self.wrong(number, f"{name}: twice")
-        self.prototypes[name] = tokens(f"{result} {name}({', '.join(args)})")
-
     def programs(self):
-        n = 0
-        for line, text, run in self.blocks:
-            if text.startswith("#include"):
-                n += 1
-                yield f"{self.path.name}-{n}", text, run
+        blocks = [b for b in self.blocks if b[1].startswith("#include")]
+        for n, (_, text, run) in enumerate(blocks, 1):
+            yield f"{self.path.name}-{n}", text, run
 
 
 def readme_programs():

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The manual pages are clean mdoc and agree with the headers: every function has a page with its exact
-# prototype, every struct is printed as it is, every errno and constant is explained, nothing is
-# spoken of that doesn't exist. pages.py says how; that it notices what is wrong is tested as well.
+# The manual pages are clean mdoc and agree with the headers: every function has a page with its
+# exact prototype, every struct is printed as it is, every errno and constant is explained, nothing
+# is spoken of that doesn't exist. pages.py says how; that it notices mistakes is tested as well.
 
 set -u
 . "${SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}/selftests/harness/tap.sh"
@@ -31,7 +31,7 @@ lint()
 	mandoc -Tlint -Wwarning "$MAN"/*.[1-8]
 }
 
-# All prototypes of a page after its own #includes and nothing else: the compiler compares the types.
+# All prototypes of a page after its own #includes and nothing else: the compiler compares types.
 compiles()
 {
 	"$KIPC_CC" -std=c11 -Wall -Wextra -Werror -I"$SRCDIR/lib/include" -fsyntax-only "$1"/*.c
