@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 /* Handles of dicts. */
-#include <errno.h>
 #include <sys/random.h>
 
+#include "core/sys.h"
 #include "manager/dict.h"
 
 int kipc_dict_create(struct kipc_manager *m, const char *name, struct kipc_dict **d)
 {
 	uint64_t hash_key[2];
+	long n;
 
 	/* 16 bytes are never given in part */
-	if (getrandom(hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
-		return -errno;
+	n = SYS_RETRY(getrandom(hash_key, sizeof(hash_key), 0));
+	if (n != sizeof(hash_key))
+		return (int)n;
 	return __kipc_object_create(m, name, &__kipc_dict_type, hash_key, (struct kipc_handle **)d);
 }
 

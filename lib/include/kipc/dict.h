@@ -54,7 +54,8 @@ struct kipc_dict;
  * Makes an empty dict in the manager: 5.5 KiB before its first key, 50 to 60 bytes a key beside key
  * and value.  name: NULL, or a name by which other processes that have the manager find it; the
  * name keeps it alive (kipc_manager_remove()).  *d is to be closed with kipc_dict_unref().  0;
- * -EEXIST (the name is taken, by an object of whatever kind).  Since 0.1.
+ * -EEXIST (the name is taken, by an object of whatever kind); where a sandbox forbids getrandom(2),
+ * what that says.  Since 0.1.
  */
 KIPC_API int kipc_dict_create(struct kipc_manager *m, const char *name, struct kipc_dict **d);
 
