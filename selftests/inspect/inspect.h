@@ -41,6 +41,21 @@ static char *slurp(int fd)
 	return buf;
 }
 
+/*
+ * Another user may have no way to where we built: goes there first, and finds program and library by
+ * relative names.
+ */
+static void exec_as(uid_t uid, char *const *argv)
+{
+	const char *name = strrchr(argv[0], '/') + 1;
+	char dir[4096], file[256];
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(name - argv[0]), argv[0]);
+	snprintf(file, sizeof(file), "./%s", name);
+	if (!chdir(dir) && !setenv("LD_LIBRARY_PATH", ".", 1) && !setgid(uid) && !setuid(uid))
+		execv(file, argv);
+}
+
 /* By spawn, since a fork takes slots in managers; another user can't be had by it, though. */
 static pid_t start_program(uid_t uid, const int fds[3], char *const *argv)
 {
@@ -54,8 +69,7 @@ static pid_t start_program(uid_t uid, const int fds[3], char *const *argv)
 			return pid;
 		for (int i = 0; i < 3; i++)
 			dup2(fds[i], i);
-		if (!setgid(uid) && !setuid(uid))
-			execvp(argv[0], argv);
+		exec_as(uid, argv);
 		_exit(127);
 	}
 	posix_spawn_file_actions_init(&actions);

@@ -118,15 +118,4 @@ check "a process without objects" exits 1 "has no kipc objects" show pid:$$
 check "a process without objects, list" exits 0 '' list pid:$$
 
 check "the manual has all columns and options" manual_is_complete
-# What lint says of other pages, which may not be installed, is not ours
-manual_is_sound()
-{
-	! mandoc -Tlint "$MAN" 2>&1 | grep -F "$MAN:"
-}
-
-if command -v mandoc >/dev/null; then
-	check "the manual is sound" manual_is_sound
-else
-	skip "the manual is sound" "mandoc is missing"
-fi
 done_testing
