@@ -77,27 +77,24 @@ KIPC_API struct kipc_manager *kipc_object_manager(struct kipc_object *obj)
 	return as(obj, KIPC_KIND_MANAGER);
 }
 
-KIPC_API int kipc_send(int sock, struct kipc_object *obj)
+int __kipc_handover_pack(struct kipc_object *obj, struct kipc_handover *msg, int *fds)
 {
-	struct kipc_handover msg = {
-		.magic = KIPC_HANDOVER_MAGIC,
-		.version = KIPC_HANDOVER_VERSION,
-	};
-	struct kipc_transfer t = { .nfds = 0 };
-	int r;
+	struct kipc_transfer t = { .nfds = obj->ops->nfds };
+	int r = __kipc_peer_enter(&obj->seg);
 
-	if (!obj)
-		return -EINVAL;
-	t.nfds = obj->ops->nfds;
-	r = __kipc_peer_enter(&obj->seg);
 	if (!r)
 		r = obj->ops->export(obj, &t);
 	if (r)
 		return r;
-	msg.kind = obj->ops->kind;
-	msg.nfds = obj->ops->nfds;
-	memcpy(msg.args, t.args, sizeof(msg.args));
-	return __kipc_handover_send(sock, &msg, t.fds, msg.nfds);
+	*msg = (struct kipc_handover){
+		.magic = KIPC_HANDOVER_MAGIC,
+		.version = KIPC_HANDOVER_VERSION,
+		.kind = obj->ops->kind,
+		.nfds = obj->ops->nfds,
+	};
+	memcpy(msg->args, t.args, sizeof(msg->args));
+	memcpy(fds, t.fds, msg->nfds * sizeof(int));
+	return 0;
 }
 
 /* What the header says, against what we know and what came with it. */
@@ -117,25 +114,45 @@ static int check(const struct kipc_handover *msg, uint32_t nfds,
 	return 0;
 }
 
-KIPC_API int kipc_recv(int sock, struct kipc_object **obj)
+int __kipc_handover_unpack(const struct kipc_handover *msg, const int *fds, uint32_t nfds,
+			   struct kipc_object **obj)
 {
+	struct kipc_transfer t = { .nfds = nfds };
 	const struct kipc_object_ops *ops;
+	int r = check(msg, nfds, &ops);
+
+	if (r)
+		return r;
+	memcpy(t.args, msg->args, sizeof(t.args));
+	memcpy(t.fds, fds, nfds * sizeof(int));
+	return ops->import(&t, obj);
+}
+
+KIPC_API int kipc_send(int sock, struct kipc_object *obj)
+{
+	int fds[KIPC_HANDOVER_FDS_MAX], r;
 	struct kipc_handover msg;
-	struct kipc_transfer t = { 0 };
-	int r;
 
 	if (!obj)
 		return -EINVAL;
-	r = __kipc_handover_recv(sock, &msg, t.fds, &t.nfds);
+	r = __kipc_handover_pack(obj, &msg, fds);
+	return r ? r : __kipc_handover_send(sock, &msg, fds, msg.nfds);
+}
+
+KIPC_API int kipc_recv(int sock, struct kipc_object **obj)
+{
+	int fds[KIPC_HANDOVER_FDS_MAX], r;
+	struct kipc_handover msg;
+	uint32_t nfds;
+
+	if (!obj)
+		return -EINVAL;
+	r = __kipc_handover_recv(sock, &msg, fds, &nfds);
 	if (r)
 		return r;
-	r = check(&msg, t.nfds, &ops);
-	if (!r) {
-		memcpy(t.args, msg.args, sizeof(t.args));
-		r = ops->import(&t, obj);
-	}
+	r = __kipc_handover_unpack(&msg, fds, nfds, obj);
 	if (r)
-		for (uint32_t i = 0; i < t.nfds; i++)
-			SYS(close(t.fds[i]));
+		for (uint32_t i = 0; i < nfds; i++)
+			SYS(close(fds[i]));
 	return r;
 }
