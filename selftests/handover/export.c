@@ -246,6 +246,9 @@ TEST_F(parts, other_descriptors)
 	others[2] = epoll_create1(EPOLL_CLOEXEC);
 	others[3] = socket(AF_UNIX, SOCK_STREAM, 0);
 	others[4] = open("/proc/self/exe", O_PATH);
+	/* so that a change would show */
+	for (int i = 0; i < n; i++)
+		ASSERT_EQ(0, fcntl(self->p.fds[i], F_SETFD, 0));
 	for (int i = 0; i < n; i++) {
 		p = self->p;
 		for (int k = 0; k < 5; k++) {
