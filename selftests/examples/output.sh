@@ -93,6 +93,19 @@ for example in queue pipe manager manager_lock shared_memory; do
 	check "$example prints what the tutorial's does" "$example"
 done
 
+spawn()
+{
+	run spawn && diff - "$TMP/spawn" <<-'END'
+	A square: 1
+	A square: 4
+	A square: 9
+	A square: 16
+	A square: 25
+	The worker is gone
+	END
+}
+check "spawn: a program finds its objects, and is missed at once" spawn
+
 demo()
 {
 	KIPC_BUILD=$KIPC_BUILD $RUN "$SRCDIR/Documentation/examples/demo.sh" >"$TMP/demo" 2>&1 &&

@@ -5,9 +5,9 @@
  * Messages	of any length, 0 included, keep their bounds and their order.  One that fits the ring
  *		appears whole or not at all.  A longer one streams through the ring while the other
  *		end receives it.
- * Ends		kipc_pipe_create() gives both; an end reaches another process by fork(2) or
- *		kipc_send().  As with pipe(2), close the end that you don't use: an end is gone when
- *		the last process that has it closed it or died.
+ * Ends		kipc_pipe_create() gives both; an end reaches another process by fork(2),
+ *		kipc_send() or kipc_export().  As with pipe(2), close the end that you don't use: an
+ *		end is gone when the last process that has it closed it or died.
  * Hang-up	When the other end is gone, what it had sent is still received; then calls return
  *		-EPIPE, and those that sleep wake up at once.  A message cut short by a death is never
  *		received, not even in part.
