@@ -2,8 +2,8 @@
 /*
  * KIPC_FDS as text: see env.h.
  *
- * A parser of one pass, without a stack or memory of its own: each function takes the place where it
- * stands and moves it on, or says no.
+ * A parser of one pass, without memory of its own: each function takes the place where it stands
+ * and moves it on, or says no.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,8 +16,10 @@
 #include "names/env.h"
 
 #define KEY_MAX		63
-/* "1 ", a key and "=", a kind, arguments, an inode, descriptors: each with what stands before it */
-#define ENTRY_MAX	(2 + KEY_MAX + 1 + 5 + KIPC_HANDOVER_ARGS * 21 + 21 + KIPC_HANDOVER_FDS_MAX * 11 + 1)
+#define DIGITS_MAX	21	/* of 64 bits, with what stands before them */
+/* "1 ", a key and "=", a kind, arguments, an inode, descriptors, NUL */
+#define ENTRY_MAX                                                                                  \
+	(2 + KEY_MAX + 1 + (2 + KIPC_HANDOVER_ARGS + KIPC_HANDOVER_FDS_MAX) * DIGITS_MAX + 1)
 
 _Static_assert(KIPC_FDS_VERSION == 1, "the version is written out below");
 _Static_assert(sizeof(KIPC_FDS_ENV "=") + ENTRY_MAX <= KIPC_EXPORT_STRING, "what is promised");

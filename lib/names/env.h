@@ -4,8 +4,8 @@
  * uapi/kipc/handover.h; "value" is what follows "KIPC_FDS=".
  *
  * The functions know strings and nothing else: no descriptor is looked at, no environment touched.
- * A value may be anybody's, so all of it is checked each time, also behind the entry in question: it
- * is taken whole or not at all.
+ * A value may be anybody's, so all of it is checked each time, also behind the entry in question:
+ * it is taken whole or not at all.
  */
 #ifndef KIPC_NAMES_ENV_H
 #define KIPC_NAMES_ENV_H
@@ -19,7 +19,7 @@ struct kipc_env_entry {
 	struct kipc_handover msg;
 	uint64_t inode;				/* of the first descriptor */
 	int fds[KIPC_HANDOVER_FDS_MAX];		/* msg.nfds */
-	size_t begin, end;			/* where it stands in the value, with the space before it */
+	size_t begin, end;			/* its place in the value, with the space before */
 };
 
 /*
@@ -29,8 +29,8 @@ struct kipc_env_entry {
 int __kipc_env_find(const char *value, const char *key, struct kipc_env_entry *e);
 
 /*
- * Adds the entry at the end of the value, which may be empty.  buf has size bytes, the value and its
- * NUL included.  0; -EEXIST (the key is there); -ENOSPC; as __kipc_env_find().
+ * Adds the entry at the end of the value, which may be empty; size is the room for it, NUL
+ * included. 0; -EEXIST (the key is there); -ENOSPC; as __kipc_env_find().
  */
 int __kipc_env_add(char *value, size_t size, const char *key, const struct kipc_env_entry *e);
 

@@ -6,14 +6,14 @@
  * that is closed by unexport, whatever the environment says.  What it imports comes from the
  * environment, which may be anybody's, so nothing that is named there is taken, or changed, unless
  *
- *	- it is inheritable: every descriptor of the library's is close-on-exec, but for exports.  So an
- *	  entry that is older than the process (its descriptors were closed by exec, and their numbers
- *	  used again) or that was imported before never leads to a handle's descriptors;
+ *	- it is inheritable: every descriptor of the library's is close-on-exec, but for exports.
+ *	  So an entry that is older than the process (its descriptors were closed by exec, their
+ *	  numbers used again), or that was imported before, never leads to a handle's descriptors;
  *	- the first one is the very memfd that the entry means, by its inode;
  *	- all of them are what the object's kind needs (kipc_import()).
  *
- * What a death leaves: nothing, in no process.  Descriptors are the kernel's to close, and nothing of
- * this is in shared memory, until an import attaches.
+ * What a death leaves: nothing.  Descriptors are the kernel's to close, and nothing of this is in
+ * shared memory until an import attaches.
  *
  * Not thread-safe, as the environment isn't.
  */
@@ -40,27 +40,27 @@
 #define PREFIX_LEN	(sizeof(PREFIX) - 1)
 
 /* What kipc_export_env() made, until it is taken back. */
-struct export {
-	struct export *next;
+struct exported {
+	struct exported *next;
 	char key[64];
 	uint32_t nfds;
 	int fds[KIPC_HANDOVER_FDS_MAX];
 };
 
-static struct export *exports;
+static struct exported *exports;
 
-static struct export **find_export(const char *key)
+static struct exported **find_export(const char *key)
 {
-	struct export **x = &exports;
+	struct exported **x = &exports;
 
 	while (*x && strcmp((*x)->key, key))
 		x = &(*x)->next;
 	return x;
 }
 
-static void forget_export(struct export **x)
+static void forget_export(struct exported **x)
 {
-	struct export *gone = *x;
+	struct exported *gone = *x;
 
 	*x = gone->next;
 	free(gone);
@@ -155,7 +155,7 @@ KIPC_API int kipc_export_string(struct kipc_object *obj, const char *key, char *
 KIPC_API int kipc_export_env(struct kipc_object *obj, const char *key)
 {
 	struct kipc_env_entry e;
-	struct export *x = NULL;
+	struct exported *x = NULL;
 	size_t size;
 	char *value;
 	int r;
@@ -198,7 +198,7 @@ out_free:
 
 KIPC_API int kipc_unexport_env(const char *key)
 {
-	struct export **x;
+	struct exported **x;
 	int r;
 
 	if (!key || __kipc_name_check(key) != 1)
@@ -231,7 +231,7 @@ KIPC_API int kipc_import_env(const char *key, struct kipc_object **obj)
 {
 	const char *value = secure_getenv(KIPC_FDS_ENV);
 	struct kipc_env_entry e;
-	struct export **x;
+	struct exported **x;
 	int r;
 
 	if (!key || !obj || __kipc_name_check(key) != 1)

@@ -13,12 +13,12 @@
 
 struct kipc_object;
 
-/* Fills the header and fds[0..msg->nfds), which stay the object's.  0, or as __kipc_peer_enter(). */
+/* Fills the header and fds[0..msg->nfds), which stay the object's.  0 or as __kipc_peer_enter(). */
 int __kipc_handover_pack(struct kipc_object *obj, struct kipc_handover *msg, int *fds);
 
 /*
- * Checks all that came, and attaches.  On success the descriptors are the handle's; on error they are
- * still the caller's.  Errors as kipc_recv().
+ * Checks all that came, and attaches.  On success the descriptors are the handle's; on error they
+ * are still the caller's.  Errors as kipc_recv().
  */
 int __kipc_handover_unpack(const struct kipc_handover *msg, const int *fds, uint32_t nfds,
 			   struct kipc_object **obj);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * KIPC_FDS from anywhere: any text, from a good value with a few things wrong to noise, in a process that
- * has all the descriptors a value might mean.
+ * KIPC_FDS from anywhere: any text, from a good value with a few things wrong to noise, in a
+ * process that has all the descriptors a value might mean.
  *
- * Input: a byte that chooses kind and mode; edits of the good value, or the value itself; what a use
- * needs.
+ * Input: a byte that chooses kind and mode; edits of the good value, or the value itself; what a
+ * use needs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -201,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Each kind as it is, with others around it, and with edits; some values that are written by hand. */
+/* Each kind as it is, with others around it, with edits; some values that are written by hand. */
 size_t fuzz_seed(unsigned int i, uint8_t *buf, size_t max)
 {
 	static const char *const values[] = {

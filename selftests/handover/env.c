@@ -122,7 +122,7 @@ TEST_F(env, once)
 	kipc_object_close(got);
 }
 
-/* An old value comes back, as when a program restores its environment: what was imported is safe. */
+/* An old value comes back, as of a program that restores its environment: imports are safe. */
 TEST_F(env, old_value)
 {
 	struct kipc_object *got = NULL, *again = NULL;
@@ -343,9 +343,9 @@ TEST(longest_entry)
 /* ---- what isn't believed ---- */
 
 /*
- * %K stands for the good entry without its key ("1:4711:10,11,12"), %i for its inode, %a, %b, %c for its
- * descriptors, %m for a memfd that is no object, %e for an eventfd, %x for a close-on-exec one, %n for a
- * number that isn't open.
+ * %K stands for the good entry without its key ("1:4711:10,11,12"), %i for its inode, %a, %b, %c
+ * for its descriptors, %m for a memfd that is no object, %e for an eventfd, %x for a close-on-exec
+ * one, %n for a number that isn't open.
  */
 static const struct {
 	const char *value;

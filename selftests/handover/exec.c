@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Over exec: every kind reaches a program started in any way, by the environment and by a string; who
- * holds what meanwhile; and what deaths on either side leave.
+ * Over exec: every kind reaches a program started in any way, by the environment and by a string;
+ * who holds what meanwhile; and what deaths on either side leave.
  *
  * The program that is started is this one, as --worker MODE ARGUMENTS.
  */
@@ -315,9 +315,10 @@ TEST_F(started, finds_it)
 /* Handle and exports are closed before the program has even looked. */
 TEST_F(started, parent_closes_first)
 {
-	pid_t pid = start(&variant->how, self->obj, "key", ARGV("stop-and-find", "key", self->kind));
+	pid_t pid;
 	int status;
 
+	pid = start(&variant->how, self->obj, "key", ARGV("stop-and-find", "key", self->kind));
 	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
 	ASSERT_TRUE(WIFSTOPPED(status));
 	if (variant->kind != 1) {	/* the other end is what marked it, and stays */
@@ -330,9 +331,10 @@ TEST_F(started, parent_closes_first)
 
 TEST_F(started, killed_before_it_imports)
 {
-	pid_t pid = start(&variant->how, self->obj, "key", ARGV("stop-and-find", "key", self->kind));
+	pid_t pid;
 	int status;
 
+	pid = start(&variant->how, self->obj, "key", ARGV("stop-and-find", "key", self->kind));
 	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
 	ASSERT_TRUE(WIFSTOPPED(status));
 	ksft_kill(pid);
@@ -442,8 +444,8 @@ static char *own_path(void)
 TEST(through_other_programs)
 {
 	struct kipc_object *obj = create_shm();
-	char *argv[] = { "sh", "-c", "exec 3>&1 9>&1; env \"$0\" --worker find-one key 2", own_path(),
-			 NULL };
+	char *argv[] = { "sh", "-c", "exec 3>&1 9>&1; env \"$0\" --worker find-one key 2",
+			 own_path(), NULL };
 
 	if (ksft_slow())
 		SKIP("the shell would be watched, too");

@@ -196,7 +196,7 @@ TEST_F(parts, one_format)
 
 /* ---- what is refused ---- */
 
-/* Refused with that error; and nothing has changed: descriptors and their flags are as they were. */
+/* Refused with that error, and nothing has changed: not the descriptors, not their flags. */
 static bool refused(int want, const struct parts *p, const void *bytes, size_t size)
 {
 	int before = count_fds(), flags[KIPC_EXPORT_FDS + 1];

@@ -157,8 +157,8 @@ static int find_manager(struct kipc_object *obj)
 #define KIND_array	{ KIPC_KIND_ARRAY, create_array, mark_array, find_array }
 #define KIND_manager	{ KIPC_KIND_MANAGER, create_manager, mark_manager, find_manager }
 
-static const struct kind kinds[] __attribute__((unused)) = { KIND_queue, KIND_pipe, KIND_shm, KIND_array,
-							     KIND_manager };
+__attribute__((unused)) static const struct kind kinds[] = { KIND_queue, KIND_pipe, KIND_shm,
+							     KIND_array, KIND_manager };
 #define NKINDS		((int)(sizeof(kinds) / sizeof(kinds[0])))
 
 /* Closes what create() made. */

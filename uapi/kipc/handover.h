@@ -2,9 +2,9 @@
 /*
  * Handing an object over: this header and descriptors.
  *
- * The descriptors come in the kind's own order; the first is always the segment's memfd.  Nothing of
- * it is believed: the receiver checks each field here, that as many descriptors came as the kind
- * has, and then each of them (segment.h).
+ * The descriptors come in the kind's own order; the first is always the segment's memfd.  Nothing
+ * of it is believed: the receiver checks each field here, that as many descriptors came as the
+ * kind has, and then each of them (segment.h).
  *
  * Over a UNIX socket they are one message: the header with SCM_RIGHTS.
  *
@@ -18,9 +18,9 @@
  *	KIPC_FDS=1 jobs=1:4711:10,11,12 answers=2,1:4712:13,14,15,16,17,18
  *
  * Numbers are decimal, without sign or leading zeros.  Arguments left out are 0.  inode is that of
- * the memfd, as fstat(2) says: by it a program knows that the descriptors are those that were meant,
- * and not some that took their numbers since.  The descriptors are inherited: without FD_CLOEXEC,
- * and KIPC_FDS_MIN or above.
+ * the memfd, as fstat(2) says: by it a program knows that the descriptors are those that were
+ * meant, and not some that took their numbers since.  The descriptors are inherited: without
+ * FD_CLOEXEC, and KIPC_FDS_MIN or above.
  */
 #ifndef UAPI_KIPC_HANDOVER_H
 #define UAPI_KIPC_HANDOVER_H
