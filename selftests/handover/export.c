@@ -160,12 +160,17 @@ static int child_finds(void *arg)
 
 TEST_F(parts, to_another_process)
 {
-	struct pair s = socket_pair(SOCK_SEQPACKET);
-	struct to_child c = { s.recv, &variant->k };
-	pid_t pid = ksft_fork(child_finds, &c);
-	struct kipc_object *obj = variant->k.create();	/* after the fork: not inherited */
+	struct to_child c = { .k = &variant->k };
+	struct kipc_object *obj;
 	struct parts p;
+	struct pair s;
+	pid_t pid;
 
+	ksft_needs_processes();
+	s = socket_pair(SOCK_SEQPACKET);
+	c.sock = s.recv;
+	pid = ksft_fork(child_finds, &c);
+	obj = variant->k.create();	/* after the fork: not inherited */
 	take_apart(&p, obj);
 	EXPECT_EQ(0, variant->k.mark(obj));
 	ASSERT_EQ(sizeof(p.bytes), send_raw(s.send, p.bytes, sizeof(p.bytes), p.fds, (size_t)p.n));
@@ -206,7 +211,8 @@ static bool refused(int want, const struct parts *p, const void *bytes, size_t s
 	for (int i = 0; i < p->n; i++)
 		flags[i] = fcntl(p->fds[i], F_GETFD);
 	ok = EXPECT_EQ(want, kipc_import(bytes, size, p->fds, (size_t)p->n, &obj));
-	ok &= EXPECT_TRUE(obj == NULL) & EXPECT_EQ(before, count_fds());
+	ok &= EXPECT_TRUE(obj == NULL);
+	ok &= EXPECT_EQ(before, count_fds());
 	for (int i = 0; i < p->n; i++)
 		ok &= EXPECT_EQ(flags[i], fcntl(p->fds[i], F_GETFD));
 	return ok;
