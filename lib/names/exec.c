@@ -116,10 +116,12 @@ static int describe(struct kipc_object *obj, int cmd, struct kipc_env_entry *e)
 	if (r)
 		return r;
 	r = (int)SYS(fstat(e->fds[0], &st));
-	if (r)
+	if (r) {
 		__kipc_export_close(e->fds, e->msg.nfds);
+		return r;
+	}
 	e->inode = st.st_ino;
-	return r;
+	return 0;
 }
 
 KIPC_API int kipc_export_string(struct kipc_object *obj, const char *key, char *env, size_t size,
@@ -250,7 +252,7 @@ KIPC_API int kipc_import_env(const char *key, struct kipc_object **obj)
 			forget_export(x);
 			break;
 		}
-	/* without memory for that it stays, and is -EBADF here and -ENOENT or -EBADF further on */
+	/* if there is no memory for that: what stays there is not inheritable any more, so -EBADF */
 	remove_key(key);
 	return 0;
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The five examples print what the tutorial's programs print, make demo says so, and the system calls
-# behind it are those of the design.
+# The five examples print what the tutorial's programs print, and make demo says so; the others do what
+# they say.
 
 set -u
 . "${SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}/selftests/harness/tap.sh"
@@ -124,56 +124,5 @@ failing_demo()
 	[ "$(tail -n 1 "$TMP/demo")" = "demo: 4 of 5 passed" ]
 }
 check "a demo with a failing example fails" failing_demo
-
-traced()	# file, then names of system calls that it must show
-{
-	file=$1
-	shift
-	for call in "$@"; do
-		grep -q "\<$call(" "$file" || { echo "no $call"; return 1; }
-	done
-}
-
-calls()
-{
-	strace -f -o "$TMP/trace.$1" "$EX/$1" >/dev/null 2>&1
-}
-
-if [ -n "$KIPC_SAN" ]; then
-	skip "system calls of the examples" "strace and sanitizers don't go together"
-elif ! strace -o "$TMP/true" true 2>/dev/null; then
-	skip "system calls of the examples" "no strace, or no permission to trace"
-else
-	calls queue
-	check "queue: memfd, eventfds, a lock of its own" \
-		traced "$TMP/trace.queue" memfd_create eventfd2 fcntl
-	check "every memfd is sealed" \
-		grep -q 'F_ADD_SEALS.*F_SEAL_SHRINK' "$TMP/trace.queue"
-	check "liveness is an open file description lock" \
-		grep -q F_OFD_SETLK "$TMP/trace.queue"
-	calls pipe
-	check "pipe: memfd, eventfds, a control socket" \
-		traced "$TMP/trace.pipe" memfd_create eventfd2 socketpair
-	calls shared_memory
-	check "array: memfd, handed over a socket" \
-		traced "$TMP/trace.shared_memory" memfd_create sendmsg recvmsg
-	strace -f -o "$TMP/trace.slow" "$EX/queue" --tutorial-pace >/dev/null 2>&1 &
-	tracer=$!
-	sleeps()
-	{
-		for _ in $(seq 100); do
-			grep -q io_uring_enter "$TMP/trace.slow" && return 0
-			sleep 0.05
-		done
-		return 1
-	}
-	if grep -q . /proc/sys/kernel/io_uring_disabled && [ "$(cat /proc/sys/kernel/io_uring_disabled)" != 0 ]; then
-		skip "who waits sleeps in io_uring" "io_uring is disabled here"
-	else
-		check "who waits sleeps in io_uring" sleeps
-	fi
-	kill -9 $tracer 2>/dev/null
-	pkill -9 -P $tracer 2>/dev/null
-fi
 
 done_testing
