@@ -268,7 +268,7 @@ def check_complete():
 def check_exist():
     """What is called kipc_something or KIPC_SOMETHING exists, in README.md as well."""
     known = set(FUNCTIONS) | {t.split()[1] for t in TYPES} | {n for n, _ in NAMES}
-    sources = [f for d in ("lib", "tools") for f in (SRC / d).rglob("*.[ch]")]
+    sources = [f for d in ("lib", "tools", "uapi") for f in (SRC / d).rglob("*.[ch]")]
     environment = {n for f in sources for n in re.findall(r'"(KIPC_\w+)"', f.read_text())}
     texts = [(p.path.name, p.text) for p in PAGES]
     texts.append(("README.md", (SRC / "README.md").read_text()))
