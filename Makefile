@@ -193,6 +193,7 @@ $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 
 include build/fuzz.mk
 include build/crash.mk
+include build/linearize.mk
 
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(LIB_OBJS) $(HARNESS_OBJS) $(TEST_OBJS))
