@@ -7,39 +7,22 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "fate.h"
 #include "queue_test.h"
 
 #define SIDES 4
 #define MESSAGES (1u << 22)	/* at most */
-#define INCARNATIONS 4096
 #define MSG_MAX 400
-
-/* What became of a message; written by several, a byte each. */
-struct fate {
-	uint8_t tried;		/* by its producer, before the put */
-	uint8_t put;		/* ... after it, when it returned 0 */
-	uint8_t got;		/* by consumers: how often */
-	uint8_t done;		/* ... after an acknowledgement that returned 0 */
-};
 
 struct chaos {
 	struct kipc_queue *q;
-	uint32_t next;		/* message */
 	uint32_t incarnations;
 	uint32_t stop;
 	uint32_t wrong;
 	uint32_t users;		/* -EUSERS met */
 	int32_t error;
 	char what[80];
-	struct fate fate[MESSAGES];
-};
-
-struct message {
-	uint32_t number;
-	uint32_t incarnation;	/* of its producer */
-	uint32_t seq;
-	uint32_t len;
-	uint8_t bytes[];
+	struct fates fates;	/* MESSAGES of them follow */
 };
 
 static int wrong(struct chaos *c, const char *what, uint32_t number)
@@ -49,32 +32,21 @@ static int wrong(struct chaos *c, const char *what, uint32_t number)
 	return 1;
 }
 
-static uint32_t write_message(struct message *m, uint32_t number, uint32_t incarnation,
-			      uint32_t seq)
-{
-	m->number = number;
-	m->incarnation = incarnation;
-	m->seq = seq;
-	m->len = (uint32_t)sizeof(*m) + number * 17 % (MSG_MAX - (uint32_t)sizeof(*m) + 1);
-	memset(m->bytes, (int)number, m->len - sizeof(*m));
-	return m->len;
-}
-
-/* One message in one of three ways; its number, or a negative errno. */
+/* One message in one of three ways, or two at once; 0 or a negative errno. */
 static int put_next(struct chaos *c, uint32_t incarnation, uint32_t *seq)
 {
-	uint32_t number = fetch_add(&c->next, 1), second;
+	struct fates *f = &c->fates;
+	uint32_t number, second;
 	union {
-		struct message m;
+		struct fate_message m;
 		char room[MSG_MAX];
 	} buf[2];
 	struct kipc_msg msg;
 	struct iovec iov[2];
 	int r;
 
-	if (number + 1 >= MESSAGES)
+	if (!fate_begin(f, &number))
 		return -ENOSPC;
-	c->fate[number].tried = 1;
 	switch (number % 4) {
 	case 0:
 		r = kipc_queue_reserve(c->q, MSG_MAX, &msg, LONG_NS);
@@ -82,30 +54,28 @@ static int put_next(struct chaos *c, uint32_t incarnation, uint32_t *seq)
 			return r;
 		if (number % 20 == 0)
 			return kipc_queue_abort(c->q, &msg);
-		msg.len = write_message(msg.data, number, incarnation, (*seq)++);
+		msg.len = fate_write(msg.data, MSG_MAX, number, incarnation, (*seq)++);
 		r = kipc_queue_commit(c->q, &msg);
 		break;
 	case 1:
-		second = fetch_add(&c->next, 1);
-		if (second >= MESSAGES)
+		if (!fate_begin(f, &second))
 			return -ENOSPC;
-		c->fate[second].tried = 1;
-		iov[0].iov_len = write_message(&buf[0].m, number, incarnation, (*seq)++);
-		iov[1].iov_len = write_message(&buf[1].m, second, incarnation, (*seq)++);
+		iov[0].iov_len = fate_write(&buf[0].m, MSG_MAX, number, incarnation, (*seq)++);
+		iov[1].iov_len = fate_write(&buf[1].m, MSG_MAX, second, incarnation, (*seq)++);
 		iov[0].iov_base = &buf[0];
 		iov[1].iov_base = &buf[1];
 		r = kipc_queue_put_many(c->q, iov, 2, LONG_NS);
 		if (r == 2)
-			store_release(&c->fate[second].put, 1);
+			fate_put(f, second);
 		r = r > 0 ? 0 : r;
 		break;
 	default:
-		r = kipc_queue_put(c->q, &buf[0],
-				   write_message(&buf[0].m, number, incarnation, (*seq)++),
-				   LONG_NS);
+		r = kipc_queue_put(
+			c->q, &buf[0],
+			fate_write(&buf[0].m, MSG_MAX, number, incarnation, (*seq)++), LONG_NS);
 	}
 	if (!r)
-		store_release(&c->fate[number].put, 1);
+		fate_put(f, number);
 	return r;
 }
 
@@ -136,40 +106,14 @@ static int producer(void *arg)
 	return 0;
 }
 
-static int check_message(struct chaos *c, const struct kipc_msg *msg, uint32_t *last)
-{
-	const struct message *m = msg->data;
-	uint32_t number = m->number;
-	bool again = msg->flags & KIPC_MSG_REDELIVERED;
-
-	if (msg->len < sizeof(*m) || number >= MESSAGES || m->incarnation >= INCARNATIONS ||
-	    m->len != msg->len)
-		return wrong(c, "damaged", number);
-	for (size_t i = 0; i < msg->len - sizeof(*m); i++)
-		if (m->bytes[i] != (uint8_t)number)
-			return wrong(c, "damaged inside", number);
-	if (!c->fate[number].tried)
-		return wrong(c, "from nowhere", number);
-	if (load_acquire(&c->fate[number].done))
-		return wrong(c, "after its acknowledgement", number);
-	if (__atomic_fetch_add(&c->fate[number].got, 1, __ATOMIC_SEQ_CST) && !again)
-		return wrong(c, "twice, without the flag", number);
-	/* in order, as far as they come for the first time */
-	if (!again) {
-		if (m->seq + 1 <= last[m->incarnation])
-			return wrong(c, "out of order", number);
-		last[m->incarnation] = m->seq + 1;
-	}
-	return 0;
-}
-
 static int consumer(void *arg)
 {
 	struct chaos *c = arg;
-	uint32_t *last = calloc(INCARNATIONS, sizeof(*last));
+	struct fate_order *order = calloc(1, sizeof(*order));
 
 	for (;;) {
 		struct kipc_msg msg;
+		const char *what;
 		uint32_t number;
 		int r = kipc_queue_take(c->q, &msg, LONG_NS);
 
@@ -177,36 +121,38 @@ static int consumer(void *arg)
 			break;
 		if (r)
 			return give_up(c, r);
-		if (check_message(c, &msg, last))
-			return 1;
-		number = ((struct message *)msg.data)->number;
+		number = ((struct fate_message *)msg.data)->number;
+		what = fate_arrived(&c->fates, msg.data, msg.len, msg.flags & KIPC_MSG_REDELIVERED,
+				    order);
+		if (what)
+			return wrong(c, what, number);
 		if (number % 64 == 5 && !(msg.flags & KIPC_MSG_REDELIVERED)) {
 			r = kipc_queue_requeue(c->q, &msg);
 		} else {
 			r = kipc_queue_done(c->q, &msg);
 			if (!r)
-				store_release(&c->fate[number].done, 1);
+				fate_done(&c->fates, number);
 		}
 		if (r)
 			return wrong(c, "was ours, and is not", number);
 	}
-	free(last);
+	free(order);
 	return 0;
 }
 
 static void run(struct kipc_queue *q, int64_t for_ns, bool in_stop)
 {
-	struct chaos *c = ksft_shared(sizeof(*c));
+	struct chaos *c = ksft_shared(sizeof(*c) + fates_size(MESSAGES));
 	pid_t pid[2 * SIDES];
 	unsigned int seed = 4711, kills = 0;
 	int64_t end = ksft_now_ns() + for_ns;
-	uint64_t put = 0, lost = 0, unsure = 0, twice = 0;
+	struct fate_sum sum;
 
 	c->q = q;
+	c->fates.n = MESSAGES;
 	for (int i = 0; i < 2 * SIDES; i++)
 		pid[i] = ksft_fork(i < SIDES ? producer : consumer, c);
-	while (ksft_now_ns() < end && !load_relaxed(&c->wrong) && !load_relaxed(&c->error) &&
-	       load_relaxed(&c->incarnations) < INCARNATIONS - 2 * SIDES) {
+	while (ksft_now_ns() < end && !load_relaxed(&c->wrong) && !load_relaxed(&c->error)) {
 		int who = rand_r(&seed) % (2 * SIDES);
 		struct timespec nap = { .tv_nsec = rand_r(&seed) % (3 * MSEC) };
 
@@ -228,26 +174,19 @@ static void run(struct kipc_queue *q, int64_t for_ns, bool in_stop)
 	__kipc_peer_sweep(&q->obj.seg, 0);
 	EXPECT_EQ(0, consumer(c));
 
-	for (uint32_t i = 0; i < min_of(c->next, MESSAGES); i++) {
-		const struct fate *f = &c->fate[i];
-
-		put += f->put;
-		lost += f->put && !f->got;
-		unsure += !f->put && f->got;
-		twice += f->got > 1;
-		if (f->put && !f->got && lost < 4)
-			ksft_log("message %u was put and never came", i);
-	}
+	sum = fates_sum(&c->fates);
+	if (sum.lost)
+		ksft_log("message %u was put and never came", sum.first_lost);
 	ksft_log("%u kills; %lu messages put, %lu came more than once, %lu of the dead came", kills,
-		 put, twice, unsure);
+		 sum.put, sum.twice, sum.unsure);
 	ksft_log("%lu repairs, %lu redelivered, %lu skipped, %u found no slot", stat_of(q).repairs,
 		 stat_of(q).redelivered, stat_of(q).skipped, c->users);
 	EXPECT_EQ(0, c->error);
 	if (!EXPECT_EQ(0, c->wrong))
 		ksft_log("%s", c->what);
 	EXPECT_GT(kills, 10);
-	EXPECT_GT(put, 100);
-	EXPECT_EQ(stat_of(q).dropped, lost);
+	EXPECT_GT(sum.put, 100);
+	EXPECT_EQ(stat_of(q).dropped, sum.lost);
 	EXPECT_EQ(0, kipc_queue_len(q));
 	EXPECT_EQ(1, stat_of(q).peers);
 	EXPECT_EQ(0, kipc_queue_join(q, KIPC_NOWAIT));
