@@ -52,7 +52,7 @@ PARTIAL := $(if $(filter undefined,$(origin LIBDIRS)),,1)
 LIBDIRS ?= core queue pipe shm manager names
 TOOLS ?= $(if $(PARTIAL),,$(filter-out common,$(notdir $(patsubst %/,%,$(wildcard tools/*/)))))
 EXAMPLES ?= $(if $(PARTIAL),,$(basename $(notdir $(wildcard Documentation/examples/*.c))))
-TESTDIRS ?= $(filter-out harness crash fuzz,$(notdir $(patsubst %/,%,$(wildcard selftests/*/))))
+TESTDIRS ?= $(filter-out harness crash fuzz soak,$(notdir $(patsubst %/,%,$(wildcard selftests/*/))))
 
 objs = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)))
 LIB_OBJS := $(call objs,$(LIBDIRS:%=lib/%/*.c))
@@ -194,6 +194,7 @@ $(foreach t,$(TOOLS),$(eval $(call tool_rule,$(t))))
 include build/fuzz.mk
 include build/crash.mk
 include build/linearize.mk
+include build/soak.mk
 
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(LIB_OBJS) $(HARNESS_OBJS) $(TEST_OBJS))

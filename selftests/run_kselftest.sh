@@ -37,7 +37,7 @@ if [ $# = 0 ]; then
 	mapfile -t programs < <(find "$KIPC_BUILD/selftests" -type f -perm -100 2>/dev/null | sort)
 	for script in "$SRCDIR"/selftests/*/*.sh; do
 		case $script in
-		*/harness/*|*/crash/*|*/fuzz/*) ;;
+		*/harness/*|*/crash/*|*/fuzz/*|*/soak/*) ;;
 		*) programs+=("$script") ;;
 		esac
 	done

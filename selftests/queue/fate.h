@@ -90,7 +90,7 @@ static inline uint32_t fate_write(struct fate_message *m, uint32_t len_max, uint
 	return m->len;
 }
 
-/* Notes that it has come: NULL, or what is wrong with that. */
+/* Notes that it has come: NULL, or what is wrong with that.  order NULL: any. */
 static inline const char *fate_arrived(struct fates *f, const struct fate_message *m, size_t len,
 				       bool again, struct fate_order *order)
 {
@@ -109,7 +109,7 @@ static inline const char *fate_arrived(struct fates *f, const struct fate_messag
 		return "after its acknowledgement";
 	if (fetch_add(&fate->got, 1) && !again)
 		return "twice, without the flag";
-	if (again)
+	if (again || !order)
 		return NULL;
 	i = m->incarnation % (sizeof(order->next) / sizeof(order->next[0]));
 	if (order->next[i].incarnation == m->incarnation && m->seq < order->next[i].seq)
