@@ -42,6 +42,15 @@ static void nap_ns(int64_t ns)
 	nanosleep(&ts, NULL);
 }
 
+static uint32_t all_violations(void)
+{
+	uint32_t n = 0;
+
+	for (int p = 0; p < SOAK_PROMISES; p++)
+		n += load_relaxed(&soak->violations[p]);
+	return n;
+}
+
 /* ---- birth ---- */
 
 static enum soak_birth choose_birth(uint32_t place)
@@ -329,9 +338,11 @@ static bool all_parked(void)
 	return true;
 }
 
-static void park_all(void)
+/* False: it can't be done, and makes no sense to go on. */
+static bool park_all(void)
 {
 	int64_t deadline = __kipc_now_ns() + soak->stuck_s * NSEC_PER_SEC;
+	int late = 0;
 
 	fetch_add(&soak->phase, 1);
 	for (uint32_t i = 0; i < SOAK_WORKERS; i++)
@@ -341,8 +352,10 @@ static void park_all(void)
 
 		nap_ns(NSEC_PER_MSEC / 2);
 		reap();
-		if (now < deadline)
+		if (now < deadline && all_violations() < ENOUGH)
 			continue;
+		if (late++ || all_violations() >= ENOUGH)
+			return false;
 		for (uint32_t i = 0; i < SOAK_WORKERS; i++) {
 			if (soak->place[i].parked == soak->phase)
 				continue;
@@ -352,6 +365,7 @@ static void park_all(void)
 		}
 		deadline = now + soak->stuck_s * NSEC_PER_SEC;
 	}
+	return true;
 }
 
 /* Others stand still; the scenes have objects of their own. */
@@ -377,9 +391,10 @@ static uint32_t processes(void)
 	return n;
 }
 
-static void checkpoint(void)
+static bool checkpoint(void)
 {
-	park_all();
+	if (!park_all())
+		return false;
 	audit_all(processes());
 	queue_count();
 	manager_count();
@@ -389,6 +404,7 @@ static void checkpoint(void)
 	if (run->checkpoints <= 2)
 		measure(0);
 	measure(1);
+	return true;
 }
 
 static void go_on(void)
@@ -425,6 +441,25 @@ static void take_stock(void)
 	}
 }
 
+static void kill_all(void)
+{
+	for (uint32_t i = 0; i < SOAK_WORKERS; i++) {
+		if (alive[i].pid) {
+			kill(alive[i].pid, SIGKILL);
+			waitpid(alive[i].pid, NULL, 0);
+		}
+	}
+}
+
+/* The director itself does not come back from a call: there is nothing more to be counted. */
+static void give_up(int sig)
+{
+	static const char text[] = "soak: the director is stuck\n";
+
+	(void)sig;
+	_exit(write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 2 : 1);
+}
+
 /* Everybody is dead, everything closed: nothing may be left of it. */
 static void end_all(long fds_before)
 {
@@ -432,12 +467,6 @@ static void end_all(long fds_before)
 	uint64_t blocks;
 	int r = 0;
 
-	for (uint32_t i = 0; i < SOAK_WORKERS; i++) {
-		if (alive[i].pid) {
-			kill(alive[i].pid, SIGKILL);
-			waitpid(alive[i].pid, NULL, 0);
-		}
-	}
 	audit_all(1);
 	r = kipc_list_clear(handles.list);
 	r = r ? r : kipc_dict_clear(handles.dict);
@@ -466,15 +495,6 @@ static void end_all(long fds_before)
 	if (run->anon_kib[1] > run->anon_kib[0] + 4096)
 		soak_wrong(SOAK_GROWTH, "%ld KiB of memory, %ld at first", run->anon_kib[1],
 			   run->anon_kib[0]);
-}
-
-static uint32_t all_violations(void)
-{
-	uint32_t n = 0;
-
-	for (int p = 0; p < SOAK_PROMISES; p++)
-		n += load_relaxed(&soak->violations[p]);
-	return n;
 }
 
 /* The tables have room for one more while. */
@@ -506,9 +526,11 @@ int direct(struct soak_run *r)
 {
 	long fds_before = count_fds();
 	int64_t begin = __kipc_now_ns(), end = begin + r->seconds * NSEC_PER_SEC, next, now;
+	bool whole;
 	int ret;
 
 	run = r;
+	signal(SIGALRM, give_up);
 	seed = (unsigned int)soak->seed;
 	ret = make_objects();
 	if (ret)
@@ -521,8 +543,10 @@ int direct(struct soak_run *r)
 	next = begin + r->seconds * NSEC_PER_SEC / 4;
 	next = min_of(next, begin + CHECKPOINT_NS);
 	while ((now = __kipc_now_ns()) < end && all_violations() < ENOUGH) {
+		alarm((unsigned int)soak->stuck_s * 6);
 		if (now >= next || tables_fill_up()) {
-			checkpoint();
+			if (!checkpoint())
+				break;
 			go_on();
 			next = __kipc_now_ns() + CHECKPOINT_NS;
 		}
@@ -532,8 +556,11 @@ int direct(struct soak_run *r)
 		act(now);
 		nap_ns((1 + below(&seed, 3)) * NSEC_PER_MSEC);
 	}
-	checkpoint();
-	end_all(fds_before);
+	whole = now >= end && checkpoint();
+	kill_all();
+	if (whole)
+		end_all(fds_before);
+	alarm(0);
 	r->took_s = (double)(__kipc_now_ns() - begin) / 1e9;
 	return 0;
 }
