@@ -133,6 +133,17 @@ bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool fo
 	return true;
 }
 
+bool __kipc_bell_rearm(struct kipc_segment *seg, struct kipc_bell *bell, uint64_t seen)
+{
+	uint64_t w = load_acquire(&bell->line->word);
+
+	if ((w & (KIPC_BELL_SIGNALLED | KIPC_BELL_DRAINER)) ||
+	    (w & ~(KIPC_BELL_SEQ - 1)) == seen)
+		return __kipc_bell_drain(seg, bell, true);
+	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
+	return true;
+}
+
 void __kipc_bell_watch(struct kipc_bell *bell)
 {
 	fetch_or(&bell->line->word, KIPC_BELL_WATCHED);

@@ -71,6 +71,29 @@ void __kipc_bell_retract(struct kipc_segment *seg, struct kipc_bell *bell);
  */
 bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool force);
 
+/* How often it was drained, to be compared for equality alone. */
+static inline uint64_t __kipc_bell_seq(const struct kipc_bell *bell)
+{
+	return load_acquire(&bell->line->word) & ~(KIPC_BELL_SEQ - 1);
+}
+
+/* The slot of who drains now, or 0. */
+static inline uint32_t __kipc_bell_drainer(const struct kipc_bell *bell)
+{
+	return (load_relaxed(&bell->line->word) & KIPC_BELL_DRAINER) >> KIPC_BELL_DRAINER_SHIFT;
+}
+
+/*
+ * For one who polls the eventfd for edges: makes sure that the next ring writes it.  As
+ * __kipc_bell_drain() with force, which it need not be when somebody has drained since `seen`, the
+ * sequence after the last edge that the caller took.
+ *
+ * "Not signalled" alone would not do: a ringer whose edge the caller has taken already may be about to
+ * say "signalled", and then the next one writes nothing.  But that one has read the word before its
+ * edge, so if the sequence has moved since, it fails.
+ */
+bool __kipc_bell_rearm(struct kipc_segment *seg, struct kipc_bell *bell, uint64_t seen);
+
 /* For kipc_*_fd(): from now on the eventfd is kept up to date for pollers outside the library. */
 void __kipc_bell_watch(struct kipc_bell *bell);
 static inline bool __kipc_bell_watched(struct kipc_bell *bell)

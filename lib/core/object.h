@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "core/segment.h"
+#include "core/source.h"
 
 #define KIPC_OBJECT_FDS_MAX	8
 #define KIPC_OBJECT_ARGS	4
@@ -37,6 +37,12 @@ struct kipc_object_ops {
 	 */
 	int (*import)(struct kipc_transfer *t, struct kipc_object **out);
 	void (*close)(struct kipc_object *obj);
+	/*
+	 * What stands behind kipc_*_fd(obj, which), with the same errors; from then on its doorbell is
+	 * watched, and rung if the condition holds already.  Good until the object is closed; in a
+	 * fork child to be asked for anew.  NULL: nothing to wait for.
+	 */
+	int (*source)(struct kipc_object *obj, unsigned int which, struct kipc_source *src);
 	/*
 	 * For the auditor (core/check.h): says what is wrong with the body of the view, which need
 	 * not be an open object's.  Header and peers have been checked.

@@ -161,8 +161,7 @@ bool __kipc_spin_until(struct kipc_spin *spin, bool (*ready)(void *arg), void *a
 /* Somebody else is draining: if it died at that, its slot must go. */
 static void check_drainer(struct kipc_wait *w)
 {
-	uint64_t word = load_relaxed(&w->bell->line->word);
-	uint32_t slot = (word & KIPC_BELL_DRAINER) >> KIPC_BELL_DRAINER_SHIFT;
+	uint32_t slot = __kipc_bell_drainer(w->bell);
 
 	if (slot)
 		__kipc_peer_reap(w->seg, slot);

@@ -81,6 +81,7 @@ const struct kipc_object_ops __kipc_pipe_object = {
 	.export = object_export,
 	.import = object_import,
 	.close = object_close,
+	.source = __kipc_pipe_source,
 	.check = __kipc_pipe_check_object,
 };
 

@@ -53,6 +53,8 @@ struct pipe_way {
 	/* of the holder of the lock, in this process: */
 	uint64_t open;			/* reservation or peeked message: position | VALID, or 0 */
 	uint64_t room;			/* bytes reserved, or bytes of the peeked message */
+	uint64_t failed_at;		/* tx: head at the last send for which there was no room, */
+	uint64_t failed_need;		/* and how much it needed */
 	struct kipc_spin spin;
 };
 
@@ -143,6 +145,10 @@ int __kipc_pipe_wait(struct kipc_pipe *p, struct kipc_wait *w, bool *waited);
  */
 bool __kipc_pipe_rearm(struct kipc_pipe *p, struct kipc_bell *bell, bool (*ready)(void *arg),
 		       void *arg);
+
+/* ---- waiting outside: source.c, as kipc_object_ops.source ---- */
+
+int __kipc_pipe_source(struct kipc_object *obj, unsigned int which, struct kipc_source *src);
 
 /* ---- streams: stream.c ---- */
 

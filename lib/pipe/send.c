@@ -127,6 +127,16 @@ static bool tx_plenty_ready(void *arg)
 }
 
 /*
+ * For who polls: while nothing else is sent, "writable" means that this message would fit.  Under
+ * send_lock, or in the only sender.  Pairs with: can_send().
+ */
+static void remember_failed(struct kipc_pipe *p, uint64_t need)
+{
+	store_relaxed(&p->tx.failed_need, need);
+	store_release(&p->tx.failed_at, load_relaxed(&p->tx.shm->head));
+}
+
+/*
  * With the turn taken: waits until the operation can be done.  While spinning, and for the receiver
  * that would wake us, plenty of room counts; but what is enough is used rather than slept over.
  */
@@ -147,8 +157,10 @@ static int attempt_wait(struct tx_op *op, struct kipc_wait *w)
 			continue;
 		store_release(&p->tx.shm->want, tx_plenty(p, op->need));
 		r = __kipc_pipe_wait(p, w, &waited);
-		if (r)
+		if (r) {
+			remember_failed(p, op->need);
 			break;
+		}
 	}
 	return r;
 }

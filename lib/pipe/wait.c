@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Waiting on a pipe, and the descriptors for waiting outside the library.
+ * Waiting on a pipe, inside the library.
  *
  * Who sleeps where.  On `writable` only the holder of send_lock sleeps, so that a message that needs
  * much room isn't passed by those that need little.  On `readable` sleep all that wait for a first
@@ -55,31 +55,4 @@ bool __kipc_pipe_rearm(struct kipc_pipe *p, struct kipc_bell *bell, bool (*ready
 		return false;
 	/* if another is draining, it is that one who looks again */
 	return __kipc_bell_drain(&p->obj.seg, bell, true) && ready(arg);
-}
-
-KIPC_API int kipc_pipe_fd(struct kipc_pipe *p, unsigned int which)
-{
-	struct pipe_way *w;
-	int r;
-
-	if (!p || (which != KIPC_READABLE && which != KIPC_WRITABLE && which != KIPC_PIPE_HANGUP))
-		return -EINVAL;
-	w = which == KIPC_WRITABLE ? &p->tx : &p->rx;
-	if (which == KIPC_PIPE_HANGUP)
-		w = p->tx.shm ? &p->tx : &p->rx;
-	r = pipe_enter(p, w);
-	if (r)
-		return r;
-	switch (which) {
-	case KIPC_READABLE:
-		__kipc_bell_watch(w->readable);
-		__kipc_pipe_rx_left(p);
-		return w->readable->fd;
-	case KIPC_WRITABLE:
-		__kipc_bell_watch(w->writable);
-		__kipc_pipe_tx_left(p);
-		return w->writable->fd;
-	default:
-		return __kipc_pipe_hup_fd(p);
-	}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a queue says of itself, its descriptors, and shutdown. */
+/* What a queue says of itself, and shutdown. */
 #include <string.h>
 
 #include "queue/queue.h"
@@ -180,27 +180,6 @@ KIPC_API int kipc_queue_shutdown(struct kipc_queue *q)
 	for (int i = 0; i < KIPC_QUEUE_BELL_JOIN; i++)
 		__kipc_bell_kick(&q->bells[i]);
 	return 0;
-}
-
-KIPC_API int kipc_queue_fd(struct kipc_queue *q, unsigned int which)
-{
-	struct kipc_bell *bell;
-	bool ready;
-	int r;
-
-	if (!q || (which != KIPC_READABLE && which != KIPC_WRITABLE))
-		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
-	if (r)
-		return r;
-	bell = &q->bells[which == KIPC_READABLE ? KIPC_QUEUE_BELL_READABLE :
-						  KIPC_QUEUE_BELL_WRITABLE];
-	__kipc_bell_watch(bell);
-	/* what came before anybody watched was not rung for */
-	ready = which == KIPC_READABLE ? __kipc_queue_can_get(q) : __kipc_queue_can_put(q);
-	if (ready)
-		__kipc_bell_kick(bell);
-	return bell->fd;
 }
 
 static uint64_t passed(struct kipc_queue *q, uint64_t pos)

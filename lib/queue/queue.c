@@ -290,5 +290,6 @@ const struct kipc_object_ops __kipc_queue_object = {
 	.export = export,
 	.import = import,
 	.close = close_object,
+	.source = __kipc_queue_source,
 	.check = check,
 };

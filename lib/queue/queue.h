@@ -200,6 +200,9 @@ bool __kipc_queue_can_get(void *q);
 /* Whose claim stands at that position's cell now: a slot, or 0. */
 uint32_t __kipc_queue_owner_at(struct kipc_queue *q, uint64_t pos);
 
+/* source.c: as kipc_object_ops.source */
+int __kipc_queue_source(struct kipc_object *obj, unsigned int which, struct kipc_source *src);
+
 /* info.c: the first position that isn't claimed, whatever tail says; helps tail there.  0 or -EPROTO */
 int __kipc_queue_end(struct kipc_queue *q, uint64_t *pos);
 
