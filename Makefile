@@ -49,7 +49,7 @@ endif
 # ---- what there is ----
 
 PARTIAL := $(if $(filter undefined,$(origin LIBDIRS)),,1)
-LIBDIRS ?= core queue pipe shm manager names
+LIBDIRS ?= core queue pipe shm manager names waitset
 TOOLS ?= $(if $(PARTIAL),,$(filter-out common,$(notdir $(patsubst %/,%,$(wildcard tools/*/)))))
 EXAMPLES ?= $(if $(PARTIAL),,$(basename $(notdir $(wildcard Documentation/examples/*.c))))
 TESTDIRS ?= $(filter-out harness crash fuzz soak,$(notdir $(patsubst %/,%,$(wildcard selftests/*/))))

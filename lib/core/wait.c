@@ -34,6 +34,13 @@ static int choose(void)
 	return chosen;
 }
 
+bool __kipc_uring_allowed(void)
+{
+	int chosen = load_relaxed(&how);
+
+	return (chosen == SLEEP_UNKNOWN ? choose() : chosen) == SLEEP_URING;
+}
+
 int __kipc_sleep(int bell_fd, int hup_fd, uint64_t hup_token, int64_t until_ns)
 {
 	int chosen = load_relaxed(&how), r;

@@ -64,6 +64,9 @@ int __kipc_wait(struct kipc_wait *w);
  */
 int __kipc_wait_fd(int fd, short events, int64_t deadline);
 
+/* Whether io_uring may be used: KIPC_NO_IO_URING doesn't forbid it, nor did the kernel so far. */
+bool __kipc_uring_allowed(void);
+
 /* A number that no hang-up descriptor of this process had before; never 0. */
 uint64_t __kipc_hup_token(void);
 

@@ -40,7 +40,7 @@ int __kipc_queue_source(struct kipc_object *obj, unsigned int which, struct kipc
 	__kipc_bell_watch(bell);
 	/* what came before anybody watched was not rung for */
 	if (src->ready(q))
-		__kipc_bell_kick(bell);
+		__kipc_bell_ring(bell);
 	return 0;
 }
 

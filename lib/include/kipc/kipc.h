@@ -8,6 +8,8 @@
  *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
  *	object.h	handing any of these over to another process
  *	export.h	the same by descriptors that you pass yourself, and over exec
+ *	waitset.h	one wait over many of these, timers, signals, children, descriptors
+ *	uring.h		a queue or pipe in an io_uring that runs already
  *	check.h		the auditor: whether an object is sound
  *	base.h		conventions, errors, features
  *
@@ -30,5 +32,7 @@
 #include <kipc/dict.h>
 #include <kipc/lock.h>
 #include <kipc/check.h>
+#include <kipc/waitset.h>
+#include <kipc/uring.h>
 
 #endif

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The wait itself: what is hot, what the kernel has, a tick now and then, and sleep if there was nothing.
+ *
+ * Fairness.  Of those that are hot each is looked at once before any is looked at twice, and the kernel
+ * keeps its own in such a queue as well.  While both have something, each gets half of a batch; of
+ * batches of one, every other.
+ */
+#include "waitset/waitset.h"
+
+/* Waits that find something hot, from one question to the kernel to the next, where it costs a call. */
+#define ASK_EVERY	8
+
+static bool still_hot(const struct member *m)
+{
+	return m->watch[0].hot || m->watch[1].hot || m->watch[2].hot;
+}
+
+/* Reports of those that are hot, each at most once, up to max; how many it were. */
+static int report(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max)
+{
+	int n = 0;
+
+	for (uint32_t left = ws->nhot; left && n < max; left--) {
+		struct member *m = TAILQ_FIRST(&ws->hot);
+		uint32_t events = __kipc_waitset_look(ws, m);
+
+		TAILQ_REMOVE(&ws->hot, m, hot);
+		m->is_hot = still_hot(m);
+		if (m->is_hot)
+			TAILQ_INSERT_TAIL(&ws->hot, m, hot);
+		else
+			ws->nhot--;
+		if (events) {
+			__kipc_waitset_describe(m, &ev[n]);
+			ev[n++].events = events;
+		}
+	}
+	return n;
+}
+
+/* What of a batch the kernel's members may have. */
+static int kernels_share(const struct kipc_waitset *ws, int max)
+{
+	return ws->nhot ? (int)(((unsigned int)max + ws->turn % 2) / 2) : max;
+}
+
+static int64_t coarse_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);	/* a few ns, and a few ms late */
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static void tick_if_due(struct kipc_waitset *ws)
+{
+	int64_t now = coarse_now_ns();
+
+	if (now - ws->ticked_ns < KIPC_TICK_NS)
+		return;
+	ws->ticked_ns = now;
+	__kipc_waitset_tick(ws);
+}
+
+static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
+		       int64_t deadline)
+{
+	bool over = false;
+	int64_t now = 0;
+	int n, room;
+
+	ws->turn++;
+	for (;;) {
+		__kipc_waitset_settle(ws);
+		tick_if_due(ws);
+		ws->soon = false;
+		n = 0;
+		room = kernels_share(ws, max);
+		/* a look at the ring costs nothing */
+		if (ws->nhot && room && (ws->how == HOW_RING || !(ws->turn % ASK_EVERY)))
+			n = __kipc_waitset_ask(ws, ev, room, 0);
+		n += report(ws, ev + n, max - n);
+		if (n)
+			return n;
+		if (over)
+			return deadline ? -ETIMEDOUT : -EAGAIN;
+		if (deadline)
+			now = __kipc_now_ns();
+		over = now >= deadline;		/* one last question */
+		now += ws->soon ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS;
+		n = __kipc_waitset_ask(ws, ev, max, over ? 0 : min_of(now, deadline));
+		if (n)
+			return n;
+	}
+}
+
+KIPC_API int kipc_waitset_wait(struct kipc_waitset *ws, struct kipc_waitset_event *events, int max,
+			       int64_t timeout_ns)
+{
+	int64_t deadline = __kipc_deadline(timeout_ns);
+	int r;
+
+	if (!events || max < 1)
+		return -EINVAL;
+	r = __kipc_waitset_enter(ws);
+	if (r)
+		return r;
+	if (ws->waiting) {
+		r = -EBUSY;
+	} else {
+		ws->waiting = true;
+		r = wait_locked(ws, events, max, deadline);
+		ws->waiting = false;
+	}
+	leave(ws);
+	return r;
+}
