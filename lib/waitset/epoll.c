@@ -75,6 +75,13 @@ static void take_kick(struct kipc_waitset *ws)
 	ws->kicked = false;
 }
 
+/* There may be more than the caller takes.  Who comes first is left to chance, so nobody never does. */
+static uint32_t next_random(struct kipc_waitset *ws)
+{
+	ws->random = ws->random * 1103515245 + 12345;
+	return ws->random >> 16;
+}
+
 static bool take(struct kipc_waitset *ws, struct member *m, uint32_t revents,
 		 struct kipc_waitset_event *ev)
 {
@@ -92,8 +99,7 @@ int __kipc_waitset_epoll_take(struct kipc_waitset *ws, struct kipc_waitset_event
 {
 	struct epoll_event got[TAKE_MAX];
 	int n = wait_until(ws, got, until_ns), taken = 0;
-	/* there may be more than the caller takes: who comes first must change */
-	uint32_t first = ws->epoll_turn++;
+	uint32_t first = next_random(ws);
 
 	ws->epoll_hot = n > 0;
 	for (int i = 0; i < n; i++) {

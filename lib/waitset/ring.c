@@ -19,8 +19,7 @@
 #include "core/sys.h"
 #include "waitset/waitset.h"
 
-#define SQ_ENTRIES	256
-#define CQ_ENTRIES	4096	/* events at once; what is more ends polls, which are armed again */
+struct waitset_ring_size __kipc_waitset_ring_size = { .sq = 256, .cq = 4096 };
 
 /* A thread's number, which no other thread of the process ever has. */
 static uint64_t my_number(void)
@@ -43,11 +42,11 @@ int __kipc_waitset_ring_open(struct kipc_waitset *ws)
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
 			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
-		.cq_entries = CQ_ENTRIES,
+		.cq_entries = __kipc_waitset_ring_size.cq,
 	};
 	int saved = errno, r;
 
-	r = io_uring_queue_init_params(SQ_ENTRIES, &ws->ring.uring, &params);
+	r = io_uring_queue_init_params(__kipc_waitset_ring_size.sq, &ws->ring.uring, &params);
 	if (!r && !(params.features & IORING_FEAT_EXT_ARG)) {
 		io_uring_queue_exit(&ws->ring.uring);
 		r = -ENOSYS;	/* no deadline in the wait itself: epoll is the better one */

@@ -2,13 +2,14 @@
 /*
  * The wait itself: what is hot, what the kernel has, a tick now and then, and sleep if there was nothing.
  *
- * Fairness.  Of those that are hot each is looked at once before any is looked at twice, and the kernel
- * keeps its own in such a queue as well.  While both have something, each gets half of a batch; of
- * batches of one, every other.
+ * Fairness.  Of those that are hot each is looked at once before any is looked at twice.  Of the
+ * kernel's members chance decides who comes first.  While both have something, each gets half of a
+ * batch, of batches of one every other; without a ring, where the question is a system call, only in
+ * every eighth wait.
  */
 #include "waitset/waitset.h"
 
-/* Waits that find something hot, from one question to the kernel to the next, where it costs a call. */
+/* Waits that find something hot, from one question to the next, where that is a system call. */
 #define ASK_EVERY	8
 
 static bool still_hot(const struct member *m)
@@ -39,10 +40,14 @@ static int report(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int ma
 	return n;
 }
 
-/* What of a batch the kernel's members may have. */
+/* How many of a batch the kernel's members may have, beside those that are hot; 0: it isn't asked. */
 static int kernels_share(const struct kipc_waitset *ws, int max)
 {
-	return ws->nhot ? (int)(((unsigned int)max + ws->turn % 2) / 2) : max;
+	bool more = ws->how == HOW_EPOLL || ws->turn % 2;
+
+	if (!ws->nhot || (ws->how == HOW_EPOLL && ws->turn % ASK_EVERY))
+		return 0;
+	return (int)(((unsigned int)max + more) / 2);
 }
 
 static int64_t coarse_now_ns(void)
@@ -77,8 +82,7 @@ static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, i
 		ws->soon = false;
 		n = 0;
 		room = kernels_share(ws, max);
-		/* a look at the ring costs nothing */
-		if (ws->nhot && room && (ws->how == HOW_RING || !(ws->turn % ASK_EVERY)))
+		if (room)
 			n = __kipc_waitset_ask(ws, ev, room, 0);
 		n += report(ws, ev + n, max - n);
 		if (n)

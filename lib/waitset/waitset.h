@@ -148,7 +148,7 @@ struct kipc_waitset {
 	uint32_t nhot;
 
 	uint32_t turn;			/* waits so far */
-	uint32_t epoll_turn;		/* questions to the epoll instance so far */
+	uint32_t random;
 	uint32_t look_at, sweep_at;	/* where the next tick goes on */
 	int64_t ticked_ns;
 	struct kipc_waitset *next, **pprev;	/* every set of the process */
@@ -229,6 +229,12 @@ int __kipc_waitset_epoll_change(struct kipc_waitset *ws, int fd, uint32_t events
 void __kipc_waitset_epoll_del(struct kipc_waitset *ws, int fd);
 int __kipc_waitset_epoll_take(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
 			      int64_t until_ns);
+
+/* Entries of a ring's queues.  Events for which there is no room end their polls, which are armed again.
+ * Variable for the tests. */
+extern struct waitset_ring_size {
+	unsigned int sq, cq;
+} __kipc_waitset_ring_size;
 
 int __kipc_waitset_ring_open(struct kipc_waitset *ws);
 /* Closes it; whatever was armed there is unarmed. */
