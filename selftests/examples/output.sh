@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The five examples print what the tutorial's programs print, and make demo says so; the others do what
-# they say.
+# The five examples print what the tutorial's programs print, make demo says so, and the system calls
+# behind it are those of the design.  The others do what they say.
 
 set -u
 . "${SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}/selftests/harness/tap.sh"
@@ -105,6 +105,40 @@ spawn()
 	END
 }
 check "spawn: a program finds its objects, and is missed at once" spawn
+# With fewer descriptors than 1,000 pipes need (ulimit -Hn) it serves as many as it can.
+echo_server()
+{
+	run echo_server || return 1
+	n=$(sed -n 's/^serving \([0-9]*\) pipes in one thread$/\1/p' "$TMP/echo_server")
+	case $(ulimit -Hn) in
+	unlimited) [ "$n" = 1000 ] ;;
+	*) [ "$n" = 1000 ] || [ "$(ulimit -Hn)" -lt 16100 ] ;;
+	esac && [ "$n" -gt 0 ] || return 1
+	printf '%s\n' "serving $n pipes in one thread" \
+		"$((3 * n)) messages echoed, $n pipes hung up" | diff - "$TMP/echo_server"
+}
+
+echo_server_on_epoll()
+{
+	KIPC_NO_IO_URING=1
+	export KIPC_NO_IO_URING
+	echo_server
+	status=$?
+	unset KIPC_NO_IO_URING
+	return $status
+}
+
+epoll_loop()
+{
+	run epoll_loop &&
+	has epoll_loop queue "$(numbers 0 4 'from the queue: %g')" &&
+	has epoll_loop pipe "$(printf 'from the pipe: %s\n' zero one two three four)" &&
+	[ "$(wc -l <"$TMP/epoll_loop")" = 10 ]
+}
+
+check "echo_server answers every client" echo_server
+check "echo_server does so on epoll" echo_server_on_epoll
+check "epoll_loop has what the queue and the pipe bring" epoll_loop
 
 demo()
 {

@@ -153,12 +153,10 @@ TEST_F(nested, while_one_sleeps)
 	int fd;
 
 	ksft_thread_start(&t, wait_long, &self->a);
-	EXPECT_TRUE(ksft_wait_for(load_relaxed(&self->a.ws->asleep) && ksft_asleep(t.tid), 10000));
+	EXPECT_TRUE(ksft_wait_for(asleep(self->a.ws) && ksft_asleep(t.tid), 10000));
 	fd = kipc_waitset_fd(self->a.ws);
 	ASSERT_GE(fd, 0);
-	EXPECT_TRUE(ksft_wait_for(load_relaxed(&self->a.ws->how) == HOW_EPOLL &&
-					  load_relaxed(&self->a.ws->asleep),
-				  10000));
+	EXPECT_TRUE(ksft_wait_for(asleep_how(self->a.ws, HOW_EPOLL), 10000));
 	EXPECT_EQ(0, put(self->a.q, 1));
 	EXPECT_TRUE(fd_readable(fd));
 	ksft_thread_join(&t);

@@ -39,8 +39,7 @@ static int wait_long(void *arg)
 static void start_waiter(self_t *self)
 {
 	ksft_thread_start(&self->t, wait_long, self);
-	EXPECT_TRUE(ksft_wait_for(load_relaxed(&self->ws->asleep) && ksft_asleep(self->t.tid),
-				  10000));
+	EXPECT_TRUE(ksft_wait_for(asleep(self->ws) && ksft_asleep(self->t.tid), 10000));
 }
 
 static void expect_woken(self_t *self, int64_t id, uint32_t events)
@@ -131,7 +130,7 @@ TEST_F(threads, removing_while_one_waits)
 	kipc_pipe_close(e[0]);
 	EXPECT_EQ(-EPIPE, recv_u64(e[1]));
 	kipc_pipe_close(e[1]);
-	EXPECT_TRUE(load_relaxed(&self->ws->waiting));
+	EXPECT_TRUE(ksft_wait_for(asleep(self->ws), 10000));
 	EXPECT_EQ(0, put(self->q, 1));
 	expect_woken(self, stays, KIPC_READABLE);
 	EXPECT_EQ(1, get(self->q));
@@ -159,7 +158,7 @@ TEST_F(threads, from_thread_to_thread)
 
 	for (int i = 0; i < 6; i++) {
 		start_waiter(self);
-		EXPECT_EQ(variant->how, self->ws->how);
+		EXPECT_TRUE(ksft_wait_for(asleep_how(self->ws, variant->how), 10000));
 		EXPECT_EQ(0, put(self->q, 1));
 		expect_woken(self, id, KIPC_READABLE);
 		if (i % 2) {
@@ -218,7 +217,7 @@ static void pause_at(struct stress *s, uint64_t v, unsigned int *seed)
 		for (int i = rand_r(seed) % 4; i >= 0; i--)
 			sched_yield();
 	if (v % 256 == 0)
-		ksft_wait_for(load_relaxed(&s->ws->asleep), 10);
+		ksft_wait_for(asleep(s->ws), 10);
 }
 
 static int produce(void *arg)

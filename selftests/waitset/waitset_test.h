@@ -111,10 +111,28 @@ static __unused_fn int nothing(struct kipc_waitset *ws)
 	return kipc_waitset_wait(ws, &ev, 1, KIPC_NOWAIT);
 }
 
+/* A thread has given the mutex up to sleep in the kernel, and it is asked the way that `how` says. */
+static __unused_fn bool asleep_how(struct kipc_waitset *ws, enum waitset_how how)
+{
+	bool asleep;
+
+	pthread_mutex_lock(&ws->mutex);
+	asleep = ws->asleep && ws->how == how;
+	pthread_mutex_unlock(&ws->mutex);
+	return asleep;
+}
+
+static __unused_fn bool asleep(struct kipc_waitset *ws)
+{
+	return asleep_how(ws, HOW_RING) || asleep_how(ws, HOW_EPOLL);
+}
+
 /* From here on nothing is found by the set's own rounds: what isn't rung for stays unknown. */
 static __unused_fn void without_ticks(struct kipc_waitset *ws)
 {
-	store_relaxed(&ws->ticked_ns, KIPC_DEADLINE_NEVER / 2);
+	pthread_mutex_lock(&ws->mutex);
+	ws->ticked_ns = KIPC_DEADLINE_NEVER / 2;
+	pthread_mutex_unlock(&ws->mutex);
 }
 
 static __unused_fn bool fd_readable(int fd)
