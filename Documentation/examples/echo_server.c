@@ -2,8 +2,8 @@
 /*
  * An echo server for 1,000 pipes in one thread; four processes talk to it at once.
  *
- * It never blocks on one client: what can't be sent back at once waits for KIPC_WRITABLE, and as long as
- * it does nothing more is received from that client.
+ * It never blocks on one client: what can't be sent back at once waits for KIPC_WRITABLE, and as
+ * long as it does nothing more is received from that client.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -80,7 +80,9 @@ static void client(void *arg)
 	}
 }
 
-/* Goes on with one connection as far as it goes; how many messages went back, or < 0: it is over. */
+/*
+ * Goes on with one connection as far as it goes; how many messages went back, or < 0: it is over.
+ */
 static long serve(struct kipc_waitset *ws, struct connection *c)
 {
 	bool was_pending = c->len >= 0;

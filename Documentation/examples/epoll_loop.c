@@ -2,8 +2,9 @@
 /*
  * A queue in an epoll loop that a program has already, beside its other descriptors.
  *
- * In libuv it is the same descriptor: uv_poll_init(loop, &handle, kipc_queue_fd(queue, KIPC_READABLE)),
- * uv_poll_start(&handle, UV_READABLE, on_queue), and on_queue() does what from_queue() does here.
+ * In libuv it is the same descriptor: uv_poll_init(loop, &handle, kipc_queue_fd(queue,
+ * KIPC_READABLE)), uv_poll_start(&handle, UV_READABLE, on_queue), and on_queue() does what
+ * from_queue() does here.
  */
 #include <errno.h>
 #include <sys/epoll.h>

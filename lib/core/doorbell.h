@@ -88,9 +88,9 @@ static inline uint32_t __kipc_bell_drainer(const struct kipc_bell *bell)
  * __kipc_bell_drain() with force, which it need not be when somebody has drained since `seen`, the
  * sequence after the last edge that the caller took.
  *
- * "Not signalled" alone would not do: a ringer whose edge the caller has taken already may be about to
- * say "signalled", and then the next one writes nothing.  But that one has read the word before its
- * edge, so if the sequence has moved since, it fails.
+ * "Not signalled" alone would not do: a ringer whose edge the caller has taken already may be about
+ * to say "signalled", and then the next one writes nothing.  But that one has read the word before
+ * its edge, so if the sequence has moved since, it fails.
  */
 bool __kipc_bell_rearm(struct kipc_segment *seg, struct kipc_bell *bell, uint64_t seen);
 

@@ -2,9 +2,9 @@
 /*
  * The conditions of a pipe for those who wait outside of it: its descriptors, and waitsets.
  *
- * A condition holds when a call would go on, not when it would have to wait for the other holders of
- * this end: who gives a lock up rings if something is left and somebody watches.  (An exclusive end has
- * no turns, and nobody rings for them.)
+ * A condition holds when a call would go on, not when it would have to wait for the other holders
+ * of this end: who gives a lock up rings if something is left and somebody watches.  (An exclusive
+ * end has no turns, and nobody rings for them.)
  */
 #include "pipe/ring.h"
 #include "pipe/sides.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The epoll instance: always there for the kernel's members, and for objects where there is no ring.
+ * The epoll instance: always there for the kernel's members, and for objects where there is no
+ * ring.
  *
- * Everything stands in it as a level.  So for who polls the instance itself (kipc_waitset_fd()) it is
- * one, too: a doorbell stays readable until somebody drains it who found nothing.
+ * Everything stands in it as a level.  So for who polls the instance itself (kipc_waitset_fd()) it
+ * is one, too: a doorbell stays readable until somebody drains it who found nothing.
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -48,7 +49,8 @@ int __kipc_waitset_epoll_change(struct kipc_waitset *ws, int fd, uint32_t events
 
 void __kipc_waitset_epoll_del(struct kipc_waitset *ws, int fd)
 {
-	control(ws, EPOLL_CTL_DEL, fd, 0, 0);	/* the kernel has done it already if fd was closed */
+	/* the kernel has done it already if fd was closed */
+	control(ws, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
 static int wait_until(struct kipc_waitset *ws, struct epoll_event got[TAKE_MAX], int64_t until_ns)
@@ -75,7 +77,10 @@ static void take_kick(struct kipc_waitset *ws)
 	ws->kicked = false;
 }
 
-/* There may be more than the caller takes.  Who comes first is left to chance, so nobody never does. */
+/*
+ * There may be more than the caller takes.  Who comes first is left to chance, so nobody never
+ * does.
+ */
 static uint32_t next_random(struct kipc_waitset *ws)
 {
 	ws->random = ws->random * 1103515245 + 12345;

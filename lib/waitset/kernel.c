@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Timers, signals, child processes and other descriptors as members: what the kernel keeps as levels.
- * The first three have a descriptor of the set's own, and reporting them takes what is reported.
+ * Timers, signals, child processes and other descriptors as members: what the kernel keeps as
+ * levels. The first three have a descriptor of the set's own, and reporting them takes what is
+ * reported.
  *
- * In a fork child: a timer's descriptor is one with the parent's, who would take its expirations, and a
- * signalfd is polled for the process that added it; both are made anew.  Somebody else's child can be
- * polled for as well as ours.
+ * In a fork child: a timer's descriptor is one with the parent's, who would take its expirations,
+ * and a signalfd is polled for the process that added it; both are made anew.  Somebody else's
+ * child can be polled for as well as ours.
  */
 #include <signal.h>
 #include <string.h>

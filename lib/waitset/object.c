@@ -32,9 +32,9 @@ const struct member_kind __kipc_waitset_pipe = {
 };
 
 /*
- * Whether the watch is to be looked at.  Who is looked at for one event is looked at for all: it costs
- * little, the event is whole, and a killed process rings no doorbell.  (What isn't a doorbell's can only
- * be found out by a system call, so the kernel has to say that first.)
+ * Whether the watch is to be looked at.  Who is looked at for one event is looked at for all: it
+ * costs little, the event is whole, and a killed process rings no doorbell.  (What isn't a
+ * doorbell's can only be found out by a system call, so the kernel has to say that first.)
  */
 static bool worth_a_look(struct watch *w)
 {

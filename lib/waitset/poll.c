@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Where the kernel is asked: a ring of the thread that waits, or the epoll instance.  See waitset.h. */
+/*
+ * Where the kernel is asked: a ring of the thread that waits, or the epoll instance.  See
+ * waitset.h.
+ */
 #include <sys/epoll.h>
 #include <unistd.h>
 

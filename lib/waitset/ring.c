@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ring of the thread that waits: a multishot poll for each watch of an object, and one for the epoll
- * instance with the kernel's members.
+ * The ring of the thread that waits: a multishot poll for each watch of an object, and one for the
+ * epoll instance with the kernel's members.
  *
- * Why those aren't in the ring themselves: an armed poll holds a reference to its file, and it can be
- * cancelled by the ring's thread alone, at its next wait.  A socket that another thread removes from the
- * set and closes would stay open until then.  An epoll instance holds no reference.  Doorbells have
- * nobody who waits for their end, and a pipe's hang-up descriptor is an epoll instance, too.
+ * Why those aren't in the ring themselves: an armed poll holds a reference to its file, and it can
+ * be cancelled by the ring's thread alone, at its next wait.  A socket that another thread removes
+ * from the set and closes would stay open until then.  An epoll instance holds no reference.
+ * Doorbells have nobody who waits for their end, and a pipe's hang-up descriptor is an epoll
+ * instance, too.
  *
- * A multishot poll is an edge: each write of the eventfd is an event, if it can still be read when the
- * kernel looks (who drained it in between has looked at the condition).  One that ends (no
+ * A multishot poll is an edge: each write of the eventfd is an event, if it can still be read when
+ * the kernel looks (who drained it in between has looked at the condition).  One that ends (no
  * IORING_CQE_F_MORE: there was no room for its events) is armed again.
  */
 #include <poll.h>

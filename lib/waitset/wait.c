@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * The wait itself: what is hot, what the kernel has, a tick now and then, and sleep if there was nothing.
+ * The wait itself: what is hot, what the kernel has, a tick now and then, and sleep if there was
+ * nothing.
  *
  * Fairness.  Of those that are hot each is looked at once before any is looked at twice.  Of the
  * kernel's members chance decides who comes first.  While both have something, each gets half of a
- * batch, of batches of one every other; without a ring, where the question is a system call, only in
- * every eighth wait.
+ * batch, of batches of one every other; without a ring, where the question is a system call, only
+ * in every eighth wait.
  */
 #include "waitset/waitset.h"
 
@@ -40,7 +41,9 @@ static int report(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int ma
 	return n;
 }
 
-/* How many of a batch the kernel's members may have, beside those that are hot; 0: it isn't asked. */
+/*
+ * How many of a batch the kernel's members may have, beside those that are hot; 0: it isn't asked.
+ */
 static int kernels_share(const struct kipc_waitset *ws, int max)
 {
 	bool more = ws->how == HOW_EPOLL || ws->turn % 2;
@@ -50,19 +53,17 @@ static int kernels_share(const struct kipc_waitset *ws, int max)
 	return (int)(((unsigned int)max + more) / 2);
 }
 
-static int64_t coarse_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);	/* a few ns, and a few ms late */
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
+/* The coarse clock costs a few ns only, and is late by up to that. */
+#define COARSE_NS	(10 * NSEC_PER_MSEC)
 
 static void tick_if_due(struct kipc_waitset *ws)
 {
-	int64_t now = coarse_now_ns();
+	struct timespec ts;
+	int64_t now;
 
-	if (now - ws->ticked_ns < KIPC_TICK_NS)
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	now = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+	if (now - ws->ticked_ns < KIPC_TICK_NS - COARSE_NS)
 		return;
 	ws->ticked_ns = now;
 	__kipc_waitset_tick(ws);
@@ -71,8 +72,8 @@ static void tick_if_due(struct kipc_waitset *ws)
 static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
 		       int64_t deadline)
 {
+	int64_t now = 0, look;
 	bool over = false;
-	int64_t now = 0;
 	int n, room;
 
 	ws->turn++;
@@ -92,8 +93,8 @@ static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, i
 		if (deadline)
 			now = __kipc_now_ns();
 		over = now >= deadline;		/* one last question */
-		now += ws->soon ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS;
-		n = __kipc_waitset_ask(ws, ev, max, over ? 0 : min_of(now, deadline));
+		look = ws->soon ? now + KIPC_OWNER_TICK_NS : ws->ticked_ns + KIPC_TICK_NS;
+		n = __kipc_waitset_ask(ws, ev, max, over ? 0 : min_of(look, deadline));
 		if (n)
 			return n;
 	}

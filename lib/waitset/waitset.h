@@ -1,38 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waitsets, private side.  All of it is this process's memory: nothing here is shared with peers, who
- * meet the set only as one more poller of their doorbells (core/source.h).
+ * Waitsets, private side.  All of it is this process's memory: nothing here is shared with peers,
+ * who meet the set only as one more poller of their doorbells (core/source.h).
  *
  * Members are of two sorts:
  *
- *	objects		(queues, pipes) have up to three watches, each a source: a doorbell's eventfd that
- *			is polled for edges, and a cheap look into shared memory that says what holds.
- *	the kernel's	(timers, signals, children, other descriptors) have one watch, a descriptor in an
- *			epoll instance that the kernel keeps as a level.
+ *	objects		(queues, pipes) have up to three watches, each a source: a doorbell's
+ *			eventfd that is polled for edges, and a cheap look into shared memory that
+ *			says what holds.
+ *	the kernel's	(timers, signals, children, other descriptors) have one watch, a descriptor
+ *			in an epoll instance that the kernel keeps as a level.
  *
  * Watches of objects, who moves them:
  *
  *	unarmed		no poll is armed for it; its member is in `unarmed`
- *	armed		its token names the poll: in the ring (a multishot poll), or in the epoll instance
- *	hot		an event of that poll came, or a tick found that it holds: its member is in `hot`,
- *			and each wait looks.  Armed or not.
+ *	armed		its token names the poll: in the ring (a multishot poll), or in the epoll
+ *			instance
+ *	hot		an event of that poll came, or a tick found that it holds: its member is in
+ *			`hot`, and each wait looks.  Armed or not.
  *
- * So a wait walks `hot`, never all members.  What a look finds true is reported and stays hot, so that
- * the next wait reports it again; what it finds false is drained and goes cold (source.h says why no
- * wake-up is lost by that).  `hot` is a queue: who was looked at goes to its end.
+ * So a wait walks `hot`, never all members.  What a look finds true is reported and stays hot, so
+ * that the next wait reports it again; what it finds false is drained and goes cold (source.h says
+ * why no wake-up is lost by that).  `hot` is a queue: who was looked at goes to its end.
  *
  * Where the kernel is asked:
  *
  *	UNDECIDED	nobody has waited yet; objects stay unarmed
- *	RING		objects in an io_uring of the thread that waits, which polls the epoll instance, too
+ *	RING		objects in an io_uring of the thread that waits, which polls the epoll
+ *			instance, too
  *	EPOLL		everything in the epoll instance, for edges and levels alike as levels
  *
- * A ring belongs to the thread that made it, as its completions are run by that thread alone, inside
- * the wait (DEFER_TASKRUN): nobody is interrupted, and a flag in the ring's memory says whether there
- * is anything to fetch.  Another thread that comes to wait makes a ring of its own.
+ * A ring belongs to the thread that made it, as its completions are run by that thread alone,
+ * inside the wait (DEFER_TASKRUN): nobody is interrupted, and a flag in the ring's memory says
+ * whether there is anything to fetch.  Another thread that comes to wait makes a ring of its own.
  *
  * Tokens are numbers that never repeat, with the place in the table in their low bits, so what the
- * kernel still had to say of a removed member, or of an earlier poll, is recognised.  The same for ids.
+ * kernel still had to say of a removed member, or of an earlier poll, is recognised.  The same for
+ * ids.
  *
  * Locking: one mutex a set, held by every call but while a wait sleeps.  Locking order: the list of
  * sets (fork) -> a set -> what the kinds take.
@@ -76,14 +80,14 @@ struct member_kind {
 	uint32_t can;		/* events that may be asked for */
 	uint32_t always;	/* ... and those that come unasked */
 	/*
-	 * Prepares the watch: src and, of a kernel's member, m->poll.  In a fork child again, where the
-	 * kernel's members find the inherited descriptor in src.fd.  0 or a negative errno.
+	 * Prepares the watch: src and, of a kernel's member, m->poll.  In a fork child again, where
+	 * the kernel's members find the inherited descriptor in src.fd.  0 or a negative errno.
 	 */
 	int (*open)(struct member *m, struct watch *w);
 	void (*close)(struct member *m, struct watch *w);	/* its descriptor; may be NULL */
 	/*
-	 * The kernel's members: epoll said `revents`.  Whether there is something to report; *ev has
-	 * all but that.  NULL: an object.
+	 * The kernel's members: epoll said `revents`.  Whether there is something to report; *ev
+	 * has all but that.  NULL: an object.
 	 */
 	bool (*take)(struct member *m, uint32_t revents, struct kipc_waitset_event *ev);
 };
@@ -129,7 +133,7 @@ struct kipc_waitset {
 	pthread_mutex_t mutex;
 	uint64_t epoch;			/* of the process that has it */
 	bool inherited;			/* by a fork child, and not used there yet */
-	bool only_epoll;		/* KIPC_WAITSET_EPOLL, a broken ring, or kipc_waitset_fd() */
+	bool only_epoll;		/* as opted, no ring to be had, or kipc_waitset_fd() */
 	bool waiting;			/* a thread is in kipc_waitset_wait() */
 	bool asleep;			/* ... and has given the mutex up */
 	bool kicked;			/* kick_fd is readable */
@@ -164,7 +168,7 @@ static inline uint32_t index_of(const struct member *m)
 	return (uint32_t)m->id & INDEX_MASK;
 }
 
-/* A member's watches: hang-up first, as it decides about the others. */
+/* A member's watches: hang-up first, as what is found out there counts for the others. */
 static inline struct watch *watch_of(struct member *m, uint32_t event)
 {
 	return &m->watch[event == KIPC_WAITSET_HANGUP ? 0 : event];
@@ -172,7 +176,10 @@ static inline struct watch *watch_of(struct member *m, uint32_t event)
 
 /* ---- sets: waitset.c ---- */
 
-/* Takes the mutex, in a fork child after the set was made anew.  0, -EINVAL, -ECHILD, or what failed. */
+/*
+ * Takes the mutex, in a fork child after the set was made anew.  0, -EINVAL, -ECHILD, or what
+ * failed.
+ */
 int __kipc_waitset_enter(struct kipc_waitset *ws);
 static inline void leave(struct kipc_waitset *ws)
 {
@@ -215,8 +222,8 @@ void __kipc_waitset_disarm(struct kipc_waitset *ws, struct member *m, struct wat
 /* For the thread that waits: makes the choice, and arms what is unarmed. */
 void __kipc_waitset_settle(struct kipc_waitset *ws);
 /*
- * Asks the kernel: makes hot what it has events of, and reports the kernel's members, up to max >= 1 of
- * them.  Sleeps until until_ns unless that is 0.  How many it reported.
+ * Asks the kernel: makes hot what it has events of, and reports the kernel's members, up to max >=
+ * 1 of them.  Sleeps until until_ns unless that is 0.  How many it reported.
  */
 int __kipc_waitset_ask(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
 		       int64_t until_ns);
@@ -230,8 +237,10 @@ void __kipc_waitset_epoll_del(struct kipc_waitset *ws, int fd);
 int __kipc_waitset_epoll_take(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
 			      int64_t until_ns);
 
-/* Entries of a ring's queues.  Events for which there is no room end their polls, which are armed again.
- * Variable for the tests. */
+/*
+ * Entries of a ring's queues.  Events for which there is no room end their polls, which are armed
+ * again.  Variable for the tests.
+ */
 extern struct waitset_ring_size {
 	unsigned int sq, cq;
 } __kipc_waitset_ring_size;
@@ -241,8 +250,10 @@ int __kipc_waitset_ring_open(struct kipc_waitset *ws);
 void __kipc_waitset_ring_close(struct kipc_waitset *ws);
 bool __kipc_waitset_ring_mine(const struct kipc_waitset *ws);
 void __kipc_waitset_ring_cancel(struct kipc_waitset *ws, uint64_t token);
-/* Arms and cancels what is to be, and takes what has come, sleeping unless until_ns is 0.  Negative:
- * the ring is of no use any more. */
+/*
+ * Arms and cancels what is to be, and takes what has come, sleeping unless until_ns is 0.  0;
+ * negative: the ring is of no use any more.
+ */
 int __kipc_waitset_ring_take(struct kipc_waitset *ws, int64_t until_ns);
 
 #endif

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Sources: what a poller outside of __kipc_wait() does with a doorbell, interleaving by interleaving. */
+/*
+ * Sources: what a poller outside of __kipc_wait() does with a doorbell, interleaving by
+ * interleaving.
+ */
 #include "common.h"
 #include "core/source.h"
 
@@ -91,8 +94,8 @@ TEST_F(source, drained_by_another)
 }
 
 /*
- * A ringer has written, its edge was taken, what it rang for is gone, and only now it says "signalled":
- * it must fail, or the next one would not write, and nobody would hear of it.
+ * A ringer has written, its edge was taken, what it rang for is gone, and only now it says
+ * "signalled": it must fail, or the next one would not write, and nobody would hear of it.
  */
 TEST_F(source, a_slow_ringer)
 {

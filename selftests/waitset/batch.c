@@ -159,7 +159,10 @@ TEST_F(batch, removal_from_within_the_loop)
 			EXPECT_EQ(-ENOENT, kipc_waitset_modify(self->ws, self->id[which],
 							       KIPC_READABLE));
 			self->id[which] = self->id[other] = 0;
-			/* the place is used again, and what was said of its last owner isn't said of it */
+			/*
+			 * the place is used again, and what was said of its last owner isn't said
+			 * of it
+			 */
 			id = kipc_waitset_add_queue(self->ws, late, KIPC_READABLE, NULL);
 			EXPECT_GT(id, 0);
 			EXPECT_EQ(0, kipc_waitset_remove(self->ws, id));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* io_uring that isn't to be had, or fails later: the set goes over to epoll, and nothing is lost. */
+/*
+ * io_uring that isn't to be had, or fails later: the set goes over to epoll, and nothing is lost.
+ */
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -155,7 +157,10 @@ TEST_F(broken, a_poll_that_ended)
 	check_works(self);
 }
 
-/* Neither a set nor a member, when there is no descriptor for it; and nothing is left of the attempt. */
+/*
+ * Neither a set nor a member, when there is no descriptor for it; and nothing is left of the
+ * attempt.
+ */
 TEST_F(broken, no_descriptors)
 {
 	struct kipc_waitset *other = NULL;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a wait costs: over one pipe, and over that pipe among a thousand idle ones.  Shows the figures (run
- * it with -v); checks only that each wait reports what it should, since a busy machine may take any
- * time.
+ * What a wait costs: over one pipe, and over that pipe among a thousand idle ones.  Shows the
+ * figures (run it with -v); checks only that each wait reports what it should, since a busy machine
+ * may take any time.
  */
 #include <sched.h>
 
@@ -11,7 +11,9 @@
 #define IDLE 1000
 #define ROUNDS 201
 
-/* Descriptors of a pipe's two ends: a segment, its lock, a socket, four eventfds, a hang-up each. */
+/*
+ * Descriptors of a pipe's two ends: a segment, its lock, a socket, four eventfds, a hang-up each.
+ */
 #define PIPE_FDS 16
 
 static int compare(const void *a, const void *b)

@@ -100,7 +100,10 @@ TEST_F(fork, grandchildren)
 	use(self);
 }
 
-/* Whoever has a timer has all its expirations; what is left of it at the fork is the child's as well. */
+/*
+ * Whoever has a timer has all its expirations; what is left of it at the fork is the child's as
+ * well.
+ */
 static int wait_for_timer(void *arg)
 {
 	self_t *self = arg;
@@ -124,7 +127,10 @@ TEST_F(fork, timers)
 		ksft_join(pid[i]);
 }
 
-/* Signals and descriptors: the child's own signals; a descriptor that the child has closed is silent. */
+/*
+ * Signals and descriptors: the child's own signals; a descriptor that the child has closed is
+ * silent.
+ */
 struct more {
 	self_t *self;
 	int64_t signal, fd;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* One thread waits; others add, change and remove, put and send.  And the wait goes from thread to thread. */
+/*
+ * One thread waits; others add, change and remove, put and send.  And the wait goes from thread to
+ * thread.
+ */
 #include "waitset_test.h"
 
 FIXTURE(threads)
@@ -193,8 +196,8 @@ TEST_F(threads, signals_in_between)
 }
 
 /*
- * Producers put as fast and as seldom as chance has it, while members come and go: whatever was put is
- * got by somebody who only ever gets what was reported, and waits without a limit.
+ * Producers put as fast and as seldom as chance has it, while members come and go: whatever was put
+ * is got by somebody who only ever gets what was reported, and waits without a limit.
  */
 struct stress {
 	struct kipc_queue *q[3];

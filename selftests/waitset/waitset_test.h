@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the waitset's tests share.  Nearly all of them run twice: asleep in io_uring, and on epoll where
- * io_uring is refused.
+ * What the waitset's tests share.  Nearly all of them run twice: asleep in io_uring, and on epoll
+ * where io_uring is refused.
  */
 #ifndef WAITSET_TEST_H
 #define WAITSET_TEST_H
@@ -111,7 +111,9 @@ static __unused_fn int nothing(struct kipc_waitset *ws)
 	return kipc_waitset_wait(ws, &ev, 1, KIPC_NOWAIT);
 }
 
-/* A thread has given the mutex up to sleep in the kernel, and it is asked the way that `how` says. */
+/*
+ * A thread has given the mutex up to sleep in the kernel, and it is asked the way that `how` says.
+ */
 static __unused_fn bool asleep_how(struct kipc_waitset *ws, enum waitset_how how)
 {
 	bool asleep;
