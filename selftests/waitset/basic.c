@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Members of all kinds, one by one: what is reported, as a level, and when it stops. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "waitset_test.h"

@@ -3,6 +3,7 @@
  * io_uring that isn't to be had, or fails later: the set goes over to epoll, and nothing is lost.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>

@@ -3,6 +3,8 @@
  * One thread waits; others add, change and remove, put and send.  And the wait goes from thread to
  * thread.
  */
+#include <signal.h>
+
 #include "waitset_test.h"
 
 FIXTURE(threads)

@@ -30,7 +30,7 @@
 #ifndef KIPC_WAITSET_H
 #define KIPC_WAITSET_H
 
-#include <signal.h>
+#include <sys/select.h>	/* sigset_t, also where <signal.h> is strict C's */
 #include <sys/types.h>
 
 #include <kipc/base.h>
