@@ -9,7 +9,6 @@
  * child can be polled for as well as ours.
  */
 #include <signal.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>

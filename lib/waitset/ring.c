@@ -15,7 +15,6 @@
  */
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/sys.h"
 #include "waitset/waitset.h"

@@ -5,13 +5,12 @@
  * fork() waits until no set is being changed, so a child finds each one whole.  What the kernel
  * keeps for a set is one with the parent's, whose events it would take and whose members it would
  * change: the child closes its copies at once, and the first use makes them anew, with the
- * descriptors that objects have for this process alone.  A child that never uses a set pays
- * nothing, and may close what it likes.
+ * descriptors that objects have for this process alone.  A child that never uses a set may close
+ * what it likes.
  *
  * A bare clone(2) runs no handlers, and nobody knows what the other threads were doing: -ECHILD.
  */
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "core/opts.h"

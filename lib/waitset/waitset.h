@@ -194,11 +194,11 @@ struct member *__kipc_waitset_find(struct kipc_waitset *ws, int64_t id);
 uint64_t __kipc_waitset_token(struct kipc_waitset *ws, struct member *m, struct watch *w);
 /* The watch whose poll the token names, and its member; NULL when there is none any more. */
 struct watch *__kipc_waitset_watch(struct kipc_waitset *ws, uint64_t token, struct member **m);
-/* Opens and arms the watch for the event, or gives it up. */
+/* Opens and arms the watch for the event; on failure some of it is left, to be dropped. */
 int __kipc_waitset_add_watch(struct kipc_waitset *ws, struct member *m, struct watch *w,
 			     uint32_t event);
 void __kipc_waitset_drop_watch(struct kipc_waitset *ws, struct member *m, struct watch *w);
-/* All that the member is for; on failure some of it is left, to be dropped. */
+/* All that the member is for; the same on failure. */
 int __kipc_waitset_add_watches(struct kipc_waitset *ws, struct member *m);
 void __kipc_waitset_heat(struct kipc_waitset *ws, struct member *m, struct watch *w);
 void __kipc_waitset_queue_unarmed(struct kipc_waitset *ws, struct member *m);
