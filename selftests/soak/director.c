@@ -76,6 +76,13 @@ static enum soak_birth choose_birth(uint32_t place)
 	return how;
 }
 
+/* One that was stopped, or waited for memory, does so no longer. */
+static void not_held_up(void)
+{
+	store_release(&soak->last_held_up_ns, (uint64_t)__kipc_now_ns());
+	fetch_sub(&soak->held_up, 1u);
+}
+
 static void begin_place(uint32_t place, struct kipc_pipe *const ends[2])
 {
 	struct soak_place *p = &soak->place[place];
@@ -91,6 +98,9 @@ static void begin_place(uint32_t place, struct kipc_pipe *const ends[2])
 		soak_wrong(SOAK_ERRORS, "place %u is not born: %s", place, kipc_strerror(pid));
 		pid = 0;
 	}
+	/* the kernel has it wait for memory, whatever it holds */
+	if (how == BIRTH_MEMCG)
+		fetch_add(&soak->held_up, 1);
 	alive[place] = (struct alive){ .pid = pid, .how = how };
 	run->born[how]++;
 	latest = place;
@@ -140,8 +150,7 @@ static void continue_place(uint32_t place)
 		return;
 	kill(alive[place].pid, SIGCONT);
 	alive[place].continue_ns = 0;
-	store_release(&soak->last_stop_ns, (uint64_t)__kipc_now_ns());
-	fetch_sub(&soak->stopped, 1u);
+	not_held_up();
 }
 
 /* It is gone, and reaped: what it had in its hands is on record.  There is another one. */
@@ -153,6 +162,8 @@ static void buried(uint32_t place, int status, bool by_us)
 	bool eaten = a->how == BIRTH_MEMCG && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 
 	continue_place(place);
+	if (a->how == BIRTH_MEMCG)
+		not_held_up();
 	a->pid = 0;
 	a->killed = by_us;
 	if (role == ROLE_CONSUMER)
@@ -208,10 +219,10 @@ static void stop_one(int64_t now)
 	uint32_t place = below(&seed, SOAK_WORKERS);
 
 	/* the first process of a namespace is not the one that works */
-	if (load_relaxed(&soak->stopped) >= STOPS_AT_ONCE || !alive[place].pid ||
+	if (load_relaxed(&soak->held_up) >= STOPS_AT_ONCE || !alive[place].pid ||
 	    alive[place].continue_ns || alive[place].how == BIRTH_PIDNS)
 		return;
-	fetch_add(&soak->stopped, 1);
+	fetch_add(&soak->held_up, 1);
 	kill(alive[place].pid, SIGSTOP);
 	alive[place].continue_ns = now + (5 + below(&seed, 45)) * NSEC_PER_MSEC;
 	run->stops++;
@@ -518,7 +529,7 @@ static void act(int64_t now)
 		kill_place(latest);
 	else if (what < 80)
 		kill_at_birth();
-	else if (load_relaxed(&soak->stopped) || now > (int64_t)soak->last_stop_ns + CLEAN_NS)
+	else if (load_relaxed(&soak->held_up) || now > (int64_t)soak->last_held_up_ns + CLEAN_NS)
 		stop_one(now);
 }
 

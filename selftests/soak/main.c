@@ -116,7 +116,7 @@ static void print_table(const struct soak_run *run, uint32_t violations)
 	row("heap, bytes", "%ld, then %ld", run->heap[0], run->heap[1]);
 	row("memory, KiB", "%ld, then %ld", run->anon_kib[0], run->anon_kib[1]);
 	for (uint32_t call = 1; call < SOAK_CALLS; call++)
-		row(call == 1 ? "worst wait, ms" : "", "%8.1f, %8.1f while nobody was stopped: %s",
+		row(call == 1 ? "worst wait, ms" : "", "%8.1f, %8.1f while nobody was held up: %s",
 		    (double)c.worst_ns[call] / 1e6, (double)c.worst_clean_ns[call] / 1e6,
 		    soak_call_name(call));
 	for (int i = 0; i < SOAK_BIRTHS; i++)

@@ -91,7 +91,7 @@ struct soak_counts {
 	uint64_t list_ops, dict_ops, lock_ops, pipe_messages, takeovers;
 	/* by enum soak_call: */
 	uint64_t worst_ns[SOAK_CALLS];		/* longest wait of all */
-	uint64_t worst_clean_ns[SOAK_CALLS];	/* ... of those during which nobody was stopped */
+	uint64_t worst_clean_ns[SOAK_CALLS];	/* ... of those during which nobody was held up */
 };
 
 /* Written by the worker itself but where it says otherwise. */
@@ -127,8 +127,8 @@ struct soak_way {
 
 struct soak_shared {
 	uint32_t phase;			/* odd: everybody stands still */
-	uint32_t stopped;		/* workers that are stopped now */
-	uint64_t last_stop_ns;		/* when one was woken up last */
+	uint32_t held_up;		/* workers that are stopped, or eat, now */
+	uint64_t last_held_up_ns;	/* when one was so last */
 	uint64_t seed;
 	int32_t stuck_s;		/* a wait of so many seconds is for ever */
 	uint32_t violations[SOAK_PROMISES];

@@ -65,8 +65,8 @@ void soak_end(struct soak_worker *w)
 	store_release(&w->place->since_ns, 0);
 	if (took > count->worst_ns[call])
 		count->worst_ns[call] = took;
-	if (took > count->worst_clean_ns[call] && !load_acquire(&soak->stopped) &&
-	    since > load_acquire(&soak->last_stop_ns))
+	if (took > count->worst_clean_ns[call] && !load_acquire(&soak->held_up) &&
+	    since > load_acquire(&soak->last_held_up_ns))
 		count->worst_clean_ns[call] = took;
 }
 
