@@ -151,8 +151,10 @@ TEST(lock_right)
 TEST(lock_wrong)
 {
 	/* two holders */
-	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 }, { 1, LOCK_ACQUIRE, 0, 0, 0, 3, 4 });
-	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 4 }, { 1, LOCK_ACQUIRE, 0, 0, 0, 2, 3 });
+	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 },
+	      { 1, LOCK_ACQUIRE, 0, 0, 0, 3, 4 });
+	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 4 },
+	      { 1, LOCK_ACQUIRE, 0, 0, 0, 2, 3 });
 	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 },
 	      { 1, LOCK_ACQUIRE, 0, -EOWNERDEAD, 0, 3, 4 }, { 0, LOCK_DEATH, 0, 0, 0, 5, 6 });
 	/* refused, though nobody has it */
@@ -173,7 +175,8 @@ TEST(lock_wrong)
 	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 }, { 0, LOCK_DEATH, 0, 0, 0, 3, 4 },
 	      { 1, LOCK_ACQUIRE, 0, -EAGAIN, 0, 5, 6 });
 	/* a lock is not an rlock; an rlock is not released by half */
-	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 }, { 0, LOCK_ACQUIRE, 0, 0, 0, 3, 4 });
+	WRONG(lock_model, 0, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 },
+	      { 0, LOCK_ACQUIRE, 0, 0, 0, 3, 4 });
 	WRONG(lock_model, 1, { 0, LOCK_ACQUIRE, 0, 0, 0, 1, 2 }, { 0, LOCK_ACQUIRE, 0, 0, 0, 3, 4 },
 	      { 0, LOCK_RELEASE, 0, 0, 0, 5, 6 }, { 1, LOCK_ACQUIRE, 0, 0, 0, 7, 8 });
 }
@@ -238,7 +241,8 @@ TEST(queue_right_with_deaths)
 TEST(queue_wrong)
 {
 	/* lost, doubled, from nowhere */
-	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 1, QUEUE_GET, 0, -EAGAIN, 0, 3, 4 });
+	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 },
+	      { 1, QUEUE_GET, 0, -EAGAIN, 0, 3, 4 });
 	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 1, QUEUE_GET, 0, 8, 1, 3, 6 },
 	      { 2, QUEUE_GET, 0, 8, 1, 4, 5 });
 	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 1, QUEUE_GET, 0, 8, 7, 3, 4 });
@@ -251,7 +255,8 @@ TEST(queue_wrong)
 	/* more than it holds; full with room; empty with a message */
 	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 0, QUEUE_PUT, 2, 0, 0, 3, 4 },
 	      { 1, QUEUE_PUT, 3, 0, 0, 5, 6 });
-	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 1, QUEUE_PUT, 2, -EAGAIN, 0, 3, 4 });
+	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 },
+	      { 1, QUEUE_PUT, 2, -EAGAIN, 0, 3, 4 });
 	WRONG(queue_model, 2, { 0, QUEUE_PUT, 1, 0, 0, 1, 2 }, { 1, QUEUE_TAKE, 0, 0, 1, 3, 4 },
 	      { 1, QUEUE_DONE, 1, 0, 0, 5, 6 }, { 0, QUEUE_PUT, 2, -EAGAIN, 0, 7, 8 });
 	/* the flag: without a reason, missing, after the acknowledgement */

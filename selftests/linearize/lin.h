@@ -9,11 +9,12 @@
  * 2017): what has happened so far and the state that it led to, together, are met once only.
  * Processes make their calls one after another, so "what has happened so far" is a number for each.
  *
- * Points	A call may consist of several points, each of which happens at one moment, in this order,
- *		all between invocation and return: a put claims its place before it fills it, and
- *		others can tell.  A call with one point is what the papers speak of.
+ * Points	A call may consist of several points, each of which happens at one moment, in this
+ *		order, all between invocation and return: a put claims its place before it fills it,
+ *		and others can tell.  A call with one point is what the papers speak of.
  * Pending	The call of a process that was killed in it: each of its points may have happened or
- *		not.  Its death, if that means something to the object, is a call of its own behind it.
+ *		not.  Its death, if that means something to the object, is a call of its own behind
+ *		it.
  *
  * Nothing is sampled or cut: LIN_OK and LIN_WRONG are proofs.  LIN_GAVE_UP is neither, and to be
  * treated as a failure; it takes millions of states.
@@ -67,8 +68,8 @@ struct lin_model {
 	void (*init)(struct lin_state *s, int32_t param);
 	int (*points)(const struct lin_op *op);
 	/*
-	 * Lets a point of a call of process `who` happen: fills next[] with the states to which that
-	 * can lead and returns how many there are, 0: it can't happen now.
+	 * Lets a point of a call of process `who` happen: fills next[] with the states to which
+	 * that can lead and returns how many there are, 0: it can't happen now.
 	 */
 	int (*step)(const struct lin_op *op, uint32_t who, int point, const struct lin_state *s,
 		    struct lin_state next[LIN_NEXT]);
@@ -86,7 +87,7 @@ struct lin_config {
 struct lin_point {
 	const struct lin_op *op;
 	int nr;
-	uint64_t before;	/* by then it has happened: this or a later call of its process returned */
+	uint64_t before;	/* when this or a later call of its process returned, if earlier */
 };
 
 struct lin_search {

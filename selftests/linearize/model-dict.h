@@ -3,9 +3,9 @@
  * One key of a dict, as include/kipc/dict.h promises it: a value or none, and every call on it
  * happens at one moment.
  *
- * A call whose process was killed has happened or not.  If it has, that may be long after the death:
- * what was half done is finished by whoever takes the lock next.  So `returned` of a pending call is
- * to be the end of the round.
+ * A call whose process was killed has happened or not.  If it has, that may be long after the
+ * death: what was half done is finished by whoever takes the lock next.  So `returned` of a
+ * pending call is to be the end of the round.
  *
  * Values are 0..INT32_MAX.
  */

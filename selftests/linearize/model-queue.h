@@ -10,14 +10,14 @@
  *
  *	put		claims the next place, which is free; fills it
  *	put, full	the next place is in use
- *	take		looks for messages given back; takes the front one, if it is filled, or any of
- *			those given back (flagged)
+ *	take		looks for messages given back; takes the front one, if it is filled, or any
+ *			of those given back (flagged)
  *	get		the same, and frees the place
  *	take, get, none	looks for messages given back; the front place is not filled
  *	done		frees the place
  *	requeue		gives the message back
- *	death		what the dead process held: a place that it had claimed becomes free, a message
- *			that it had taken is given back
+ *	death		what the dead process held: a place that it had claimed becomes free, a
+ *			message that it had taken is given back
  *
  * So order is the order of claims, and only one that comes again may leave it; a put whose process
  * stands still between its points holds up what is behind it.  The two points of a take are there
@@ -52,7 +52,7 @@ struct queue_state {
 		uint8_t holder;
 		uint8_t msg;
 	} place[QUEUE_CAPACITY_MAX];
-	uint8_t looked[LIN_PROCS];	/* messages given back that were seen, and are still there */
+	uint8_t looked[LIN_PROCS];	/* places with messages given back that it saw: bits */
 };
 
 _Static_assert(sizeof(struct queue_state) <= LIN_STATE, "a queue fits a state");

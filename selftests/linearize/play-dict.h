@@ -101,7 +101,8 @@ static void dict_call(struct worker *w, struct lin_op *op)
 		op->result = kipc_dict_pop(the_dict, key, &v);
 		break;
 	case DICT_SETDEFAULT:
-		op->result = kipc_dict_setdefault(the_dict, key, kipc_bytes(bytes, sizeof(bytes)), &v);
+		op->result = kipc_dict_setdefault(the_dict, key, kipc_bytes(bytes, sizeof(bytes)),
+						  &v);
 		break;
 	}
 	if (op->result >= 0)

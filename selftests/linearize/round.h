@@ -10,8 +10,8 @@
  * a full barrier: what a call leaves in a store buffer is out before its return stamp.  A program
  * that learns of a return by looking at memory can't be earlier.)
  *
- * A worker that is killed leaves its record, which is in shared pages: a call without a return stamp
- * is pending.
+ * A worker that is killed leaves its record, which is in shared pages: a call without a return
+ * stamp is pending.
  *
  * In the environment: LINEARIZE_SECONDS, how long each test goes on; SEED, where it begins.
  */
@@ -54,7 +54,7 @@ struct subject {
 	int death;		/* the model's kind of call for a death; -1: means nothing to it */
 	bool late;		/* a dead one's call may happen when others meet what it left */
 	long len;		/* instructions of a call, more or less */
-	/* In the test: a fresh object for a round, and its end.  make() may set the model's param. */
+	/* In the test: a fresh object for a round, and its end.  make() may set the param. */
 	void (*make)(struct round *r);
 	void (*end)(struct round *r);
 	/* In a worker: says what the next call is; makes it, and fills in what came out. */
@@ -323,10 +323,12 @@ static inline void round_init(struct round *r, const struct subject *s, enum ksf
 }
 
 /* Rounds for a while, each of them linearizable. */
-static inline void rounds(const struct subject *s, enum ksft_peer_kind peers, enum round_kills kills)
+static inline void rounds(const struct subject *s, enum ksft_peer_kind peers,
+			  enum round_kills kills)
 {
 	const char *seconds = getenv("LINEARIZE_SECONDS");
-	int64_t end = ksft_now_ns() + (seconds ? atoi(seconds) * NSEC_PER_SEC : 300 * NSEC_PER_MSEC);
+	int64_t span = seconds ? atoi(seconds) * NSEC_PER_SEC : 300 * NSEC_PER_MSEC;
+	int64_t end = ksft_now_ns() + span;
 	struct round r;
 	unsigned int seed;
 

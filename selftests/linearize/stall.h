@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standing still, or dying, after exactly so many instructions: without a debugger, by the trap flag.
+ * Standing still, or dying, after exactly so many instructions: without a debugger, by the trap
+ * flag.
  *
- * Calls take well below a microsecond, so by chance two of them hardly ever overlap in the middle, and
- * a kill hardly ever hits one.  Here the thread single-steps itself, a SIGTRAP each instruction, and
- * after the n-th one it waits until others have done something, or kills itself with SIGKILL.
+ * Calls take well below a microsecond, so by chance two of them hardly ever overlap in the
+ * middle, and a kill hardly ever hits one.  Here the thread single-steps itself, a SIGTRAP each
+ * instruction, and after the n-th one it waits until others have done something, or kills itself
+ * with SIGKILL.
  *
  * x86-64 only; elsewhere stall_arm() does nothing and says so.
  */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fate of each message that processes put into a queue and take out of it while they are killed.
+ * The fate of each message that processes put into a queue and take out of it while they are
+ * killed.
  *
- * A table in shared memory says what is known of each: `tried` is stored before the put, `put` after
- * it returned 0, `got` counts arrivals, `done` is stored after an acknowledgement that returned 0.  So
- * whenever somebody was killed,
+ * A table in shared memory says what is known of each: `tried` is stored before the put, `put`
+ * after it returned 0, `got` counts arrivals, `done` is stored after an acknowledgement that
+ * returned 0.  So whenever somebody was killed,
  *
  *	put			it must arrive
- *	tried, not put		its producer died in the put, or before it could note that it is over:
- *				it may arrive
+ *	tried, not put		its producer died in the put, or before it could note that it is
+ *				over: it may arrive
  *	arrives again		only with KIPC_MSG_REDELIVERED, and only until it is done
  *	without the flag	in the order of its producer, as each consumer sees it
  *

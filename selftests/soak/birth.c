@@ -30,8 +30,6 @@
 
 #define MEMCG_LIMIT	"25165824"	/* bytes */
 
-int soak_fd = -1;			/* the shared memory's */
-
 static const char *missing[SOAK_BIRTHS];
 
 /* ---- memory cgroup, version 1 or 2 ---- */

@@ -269,8 +269,9 @@ static int do_nothing(void)
 
 static void kill_at_birth(void)
 {
+	enum soak_birth how = below(&seed, 2) ? BIRTH_FORK : BIRTH_CLONE;
 	bool busy = below(&seed, 2);
-	pid_t pid = birth_plain(below(&seed, 2) ? BIRTH_FORK : BIRTH_CLONE, busy ? touch : do_nothing);
+	pid_t pid = birth_plain(how, busy ? touch : do_nothing);
 	int status;
 
 	if (pid < 0) {
@@ -468,6 +469,8 @@ static void give_up(int sig)
 	static const char text[] = "soak: the director is stuck\n";
 
 	(void)sig;
+	kill_all();
+	birth_end();
 	_exit(write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? 2 : 1);
 }
 
@@ -502,7 +505,8 @@ static void end_all(long fds_before)
 	if (run->fds[1] != run->fds[0])
 		soak_wrong(SOAK_GROWTH, "%ld descriptors, %ld at first", run->fds[1], run->fds[0]);
 	if (run->heap[1] > run->heap[0] + 65536)
-		soak_wrong(SOAK_GROWTH, "%ld bytes of heap, %ld at first", run->heap[1], run->heap[0]);
+		soak_wrong(SOAK_GROWTH, "%ld bytes of heap, %ld at first", run->heap[1],
+			   run->heap[0]);
 	if (run->anon_kib[1] > run->anon_kib[0] + 4096)
 		soak_wrong(SOAK_GROWTH, "%ld KiB of memory, %ld at first", run->anon_kib[1],
 			   run->anon_kib[0]);

@@ -13,10 +13,8 @@
 
 #include "soak.h"
 
-extern int soak_fd;
-
 static const char usage[] =
-	"soak [OPTION...]: processes that use all kinds of objects, one killed every few milliseconds\n"
+	"soak [OPTION...]: processes use all kinds of objects; every few ms one is killed\n"
 	"  --seconds=N  how long (10)\n"
 	"  --seed=N     of what happens; without it, another one each time\n"
 	"  --tap        print TAP beside the table\n";

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Clients of a manager: a list and a dict that all of them change, counters that two locks protect, and
- * objects that come and go.
+ * Clients of a manager: a list and a dict that all of them change, counters that two locks
+ * protect, and objects that come and go.
  *
- *	list	elements have fates, as messages have (selftests/queue/fate.h).  What a client was killed
- *		with after it had popped it, and before it could write that down, may be missing
+ *	list	elements have fates, as messages have (selftests/queue/fate.h).  What a client was
+ *		killed with after it had popped it, and before it could write that down, may be
+ *		missing
  *	dict	each key is written by one client, and read by all.  Its row says which value, or
  *		deletion, was stored last for certain, and which may have been: between the two a
  *		reader may see either.  Who takes a dead client's place stores each unsure key anew
@@ -194,7 +195,7 @@ static int dict_write(uint32_t client, uint32_t key, bool del)
 	return 0;
 }
 
-/* What is read must have been stored between what was certain before and what was begun until after. */
+/* What is read must be what was certain before, or what was begun until after, or in between. */
 static int dict_read(uint32_t client, uint32_t key)
 {
 	struct soak_row *row = &soak->row[client][key];
@@ -439,8 +440,8 @@ static void count_dict(void)
 
 			keys += n > 0;
 			if ((uint64_t)n != want)
-				soak_wrong(SOAK_DICT, "client %u, key %u: holds %ld, not %lu", client,
-					   key, (long)n, (unsigned long)want);
+				soak_wrong(SOAK_DICT, "client %u, key %u: holds %ld, not %lu",
+					   client, key, (long)n, (unsigned long)want);
 		}
 		refs += kipc_dict_contains(handles.dict, kipc_int(-1 - (int64_t)client)) == 1;
 	}

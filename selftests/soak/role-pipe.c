@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The two ends of a pipe, each in a process of its own, that send and receive as they like.  When one
- * of them is killed, the other one receives what is left, is told of the hang-up, and ends; then there
- * is a new pair.
+ * The two ends of a pipe, each in a process of its own, that send and receive as they like.  When
+ * one of them is killed, the other one receives what is left, is told of the hang-up, and ends;
+ * then there is a new pair.
  *
- * Of each direction it is on record how many messages were begun (tried), were sent for certain, and
- * were received.  They are numbered and come in order, so after a hang-up
+ * Of each direction it is on record how many messages were begun (tried), were sent for certain,
+ * and were received.  They are numbered and come in order, so after a hang-up
  *
  *	sent <= got <= tried
  */

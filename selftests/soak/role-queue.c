@@ -5,8 +5,8 @@
  *	queue 0		64 messages; reserve, commit, abort; take, done, requeue.  Nothing is lost,
  *			whoever is killed: each message is on record before it is acknowledged.
  *	queue 1		5 messages, longer ones; put, put_many; get, get_many.  What a consumer was
- *			killed with after it had got it, and before it could write that down, is gone:
- *			so many may be missing.
+ *			killed with after it had got it, and before it could write that down, is
+ *			gone: so many may be missing.
  */
 #include <errno.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static uint32_t prepare(struct soak_worker *w, uint32_t q, uint32_t n, uint32_t 
 	return b->n;
 }
 
-/* How many were put, or a negative errno; one is aborted now and then, which counts as put by none. */
+/* How many were put, or a negative errno.  One that is aborted was not put. */
 static int put_in_place(struct kipc_queue *q, struct batch *b, bool abort)
 {
 	struct kipc_msg msg;
@@ -231,8 +231,8 @@ void queue_count(void)
 		sums.unsure += sum.unsure;
 		sums.twice += sum.twice;
 		if (sum.lost > sums.uncertain[q])
-			soak_wrong(SOAK_QUEUE, "queue %u: %lu were put and never came, %lu may; message %u",
-				   q, (unsigned long)sum.lost, (unsigned long)sums.uncertain[q],
+			soak_wrong(SOAK_QUEUE, "queue %u: %lu put and never came, %lu may; as %u", q,
+				   (unsigned long)sum.lost, (unsigned long)sums.uncertain[q],
 				   sum.first_lost);
 		if (kipc_queue_len(handles.queue[q]) ||
 		    kipc_queue_join(handles.queue[q], KIPC_NOWAIT))

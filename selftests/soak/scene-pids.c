@@ -216,7 +216,8 @@ const char *scene_pids(void)
 
 	if (birth_missing(BIRTH_PIDNS))
 		return birth_missing(BIRTH_PIDNS);
-	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	r = scene == MAP_FAILED ? -ENOMEM : make_objects();
 	if (r) {
 		soak_wrong(SOAK_PIDS, "nothing to play with: %s", kipc_strerror(r));

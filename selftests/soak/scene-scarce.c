@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Something is used up: descriptors, address space, the size of a file, huge pages, slots, the room in
- * a manager.  Each is a child of its own that limits itself.  Making or using an object then works or
- * says what is missing, and what failed leaves nothing behind: no descriptor, no mapping.
+ * Something is used up: descriptors, address space, the size of a file, huge pages, slots, the
+ * room in a manager.  Each is a child of its own that limits itself.  Making or using an object
+ * then works or says what is missing, and what failed leaves nothing behind: no descriptor, no
+ * mapping.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,8 +112,8 @@ static long address_space(void)
 }
 
 /*
- * Each kind with more and more of it.  With nothing each must fail with `error`, with all that there
- * was before it must work, and in between one of the two.
+ * Each kind with more and more of it.  With nothing each must fail with `error`, with all that
+ * there was before it must work, and in between one of the two.
  */
 static int try_limits(const char *what, int resource, rlim_t base, const rlim_t *more, int n,
 		      int error)
@@ -137,7 +138,8 @@ static int try_limits(const char *what, int resource, rlim_t base, const rlim_t 
 				wrong("descriptors are left", kinds[k], next_fd(), fd);
 			/* malloc() may keep some */
 			if (address_space() > space + 1024)
-				wrong("address space is left, KiB", kinds[k], address_space(), space);
+				wrong("address space is left, KiB", kinds[k], address_space(),
+				      space);
 		}
 	}
 	return 0;
@@ -156,7 +158,7 @@ static int no_address_space(void)
 #ifdef WITH_ASAN
 	return 0;	/* it wants all of it for itself */
 #else
-	static const rlim_t more[] = { 0, 64 << 10, 128 << 10, 256 << 10, 1 << 20, 4 << 20, 30 << 20 };
+	static const rlim_t more[] = { 0, 1 << 16, 1 << 17, 1 << 18, 1 << 20, 1 << 22, 30 << 20 };
 
 	return try_limits("no address space", RLIMIT_AS, (rlim_t)address_space() * 1024, more,
 			  sizeof(more) / sizeof(more[0]), -ENOMEM);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The soak: many processes use every kind of object at once; every few milliseconds one is killed, or
- * stopped for a while, and replaced by one that was born in another way.
+ * The soak: many processes use every kind of object at once; every few milliseconds one is
+ * killed, or stopped for a while, and replaced by one that was born in another way.
  *
  *	director	the long-lived process: makes the objects, gives birth, kills, stops, keeps
  *			watch; now and then makes a checkpoint
- *	worker		has a place (0..SOAK_WORKERS-1) and, by that, a role.  Who takes a dead one's
- *			place is its next incarnation
+ *	worker		has a place (0..SOAK_WORKERS-1) and, by that, a role.  Who takes a dead
+ *			one's place is its next incarnation
  *	scene		something particular, played once a while with objects of its own
  *
- * What must hold is known from a record in shared memory that a death can't spoil: what a worker is
- * about to do is written before the call, that it is done after it (selftests/queue/fate.h; rows and
- * counts below).  In between, both are allowed.
+ * What must hold is known from a record in shared memory that a death can't spoil: what a worker
+ * is about to do is written before the call, that it is done after it (selftests/queue/fate.h;
+ * rows and counts below).  In between, both are allowed.
  *
  * At a checkpoint everybody stands still between two calls.  So everything can be counted: what was
  * put has come, what is in the containers is what should be, no dead process has a claim or a slot
@@ -98,7 +98,7 @@ struct soak_counts {
 struct soak_place {
 	uint32_t parked;		/* the phase in which it stands still */
 	uint32_t incarnation;		/* director */
-	uint32_t uncertain;		/* so many messages or elements are in its hands, unrecorded */
+	uint32_t uncertain;		/* messages or elements that are lost if it dies now */
 	uint32_t doing;			/* enum soak_call */
 	uint64_t since_ns;		/* since when it waits for that; 0: it doesn't */
 	struct soak_counts count;
@@ -143,6 +143,7 @@ struct soak_shared {
 };
 
 extern struct soak_shared *soak;
+extern int soak_fd;			/* of its memfd */
 
 static inline struct fates *soak_fates(uint64_t off)
 {
@@ -197,7 +198,7 @@ static inline bool soak_wanted(void)
 /* Around a call that may wait.  Between the two it may be repeated. */
 void soak_begin(struct soak_worker *w, enum soak_call call);
 void soak_end(struct soak_worker *w);
-/* It has waited for something that only comes when others do something: that wait does not count. */
+/* It has waited for what comes only when others do something: that does not count. */
 void soak_give_up(struct soak_worker *w);
 /* A call failed that must not: notes it, and is the worker's exit code. */
 int soak_failed(struct soak_worker *w, const char *what, long r);
@@ -249,7 +250,7 @@ struct soak_run {
 	const char *left_out[SOAK_PROMISES];
 };
 
-/* Makes the objects, runs for so long, ends everything, fills *run.  0, or what could not be made. */
+/* Makes the objects, runs for so long, ends all, fills *run.  0, or why nothing could be made. */
 int direct(struct soak_run *run);
 
 #endif

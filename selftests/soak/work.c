@@ -10,6 +10,7 @@
 #include "soak.h"
 
 struct soak_shared *soak;
+int soak_fd = -1;
 struct soak_handles handles;
 
 static const char *const calls[] = {
@@ -84,7 +85,7 @@ void soak_nap_us(uint32_t us)
 	nanosleep(&ts, NULL);
 }
 
-/* More and more, so that it is killed sometime; in a call as well, since those touch memory, too. */
+/* More and more, until it is killed: in a call as well, since calls touch memory, too. */
 static void eat(unsigned int *seed)
 {
 	size_t size = (size_t)16384 << below(seed, 6);
