@@ -123,6 +123,7 @@ help:
 	@echo 'headers-check symbols-check        parts of check; format-check'
 	@echo 'crash fuzz                         kill -9 everywhere; hostile segments (FUZZ_SECONDS=60)'
 	@echo 'models                             check the protocols with spin (MODELS="lock queue")'
+	@echo 'crash fuzz linearize soak          longer runs of what check has a short one of'
 	@echo 'install uninstall install-headers install-man'
 	@echo 'deps clean'
 	@sed -n 's/^#   //p' Makefile

@@ -342,10 +342,16 @@ static void audit_all(uint32_t peers_max)
 	audit(kipc_manager_object(handles.manager), "manager", peers_max);
 }
 
+/* A dead end of a pipe has no successor before the other one, which may stand still, has ended. */
+static bool parked(uint32_t place)
+{
+	return !alive[place].pid || load_acquire(&soak->place[place].parked) == soak->phase;
+}
+
 static bool all_parked(void)
 {
 	for (uint32_t i = 0; i < SOAK_WORKERS; i++)
-		if (load_acquire(&soak->place[i].parked) != soak->phase)
+		if (!parked(i))
 			return false;
 	return true;
 }
@@ -369,7 +375,7 @@ static bool park_all(void)
 		if (late++ || all_violations() >= ENOUGH)
 			return false;
 		for (uint32_t i = 0; i < SOAK_WORKERS; i++) {
-			if (soak->place[i].parked == soak->phase)
+			if (parked(i))
 				continue;
 			soak_wrong(SOAK_STUCK, "place %u does not stand still: %s", i,
 				   soak_call_name(soak->place[i].doing));

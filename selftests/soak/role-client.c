@@ -420,7 +420,7 @@ static void count_list(void)
 	sum = fates_sum(f);
 	sums.elements += sum.put;
 	if (sum.lost > sums.uncertain_elements)
-		soak_wrong(SOAK_LIST, "%lu were added and are nowhere, %lu may; element %u",
+		soak_wrong(SOAK_LIST, "%lu elements lost, not %lu at most; first %u",
 			   (unsigned long)sum.lost, (unsigned long)sums.uncertain_elements,
 			   sum.first_lost);
 	memset(f->of, 0, min_of(f->next, f->n) * sizeof(f->of[0]));

@@ -231,7 +231,7 @@ void queue_count(void)
 		sums.unsure += sum.unsure;
 		sums.twice += sum.twice;
 		if (sum.lost > sums.uncertain[q])
-			soak_wrong(SOAK_QUEUE, "queue %u: %lu put and never came, %lu may; as %u", q,
+			soak_wrong(SOAK_QUEUE, "queue %u: %lu lost, not %lu at most; first %u", q,
 				   (unsigned long)sum.lost, (unsigned long)sums.uncertain[q],
 				   sum.first_lost);
 		if (kipc_queue_len(handles.queue[q]) ||

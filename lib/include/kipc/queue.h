@@ -4,6 +4,10 @@
  * processes, through shared memory.  Each message goes to one consumer.
  *
  * Order	The messages of one producer thread are taken in the order in which they were put.
+ *		Places are claimed, and taken, in turn.  So a put that stands still half-way (its
+ *		process was stopped) holds up those behind it: a get says -EAGAIN meanwhile; and a
+ *		message that is kept (taken, not acknowledged) makes the queue full when its place
+ *		is the next one.
  * Death	A message whose put returned 0 reaches a consumer that lives, whoever is killed.  One
  *		whose put did not return comes whole or not at all.  A message that a process had taken
  *		but not acknowledged when it died comes again, with KIPC_MSG_REDELIVERED.
