@@ -178,17 +178,16 @@ static inline void plan_worker(struct round *r, uint32_t who)
 	w->at = ksft_slow() || !below(&w->seed, 4) ? 0 : 1 + below(&w->seed, (uint32_t)r->s->len);
 }
 
-/* A kill from outside, at any moment; false: none. */
-static inline bool kill_one(struct round *r, const struct ksft_peer *peer)
+/* In every other round, a kill from outside, at any moment. */
+static inline void kill_one(struct round *r, const struct ksft_peer *peer)
 {
 	int64_t when = ksft_now_ns() + below(&r->seed, 200) * NSEC_PER_USEC;
 
 	if (r->kills != KILL_SOME || below(&r->seed, 2))
-		return false;
+		return;
 	while (ksft_now_ns() < when)
 		cpu_relax();
 	kill(peer[below(&r->seed, r->nworkers)].id, SIGKILL);
-	return true;
 }
 
 /* Waits for a worker's end; whether it was killed. */
@@ -333,7 +332,6 @@ static inline void rounds(const struct subject *s, enum ksft_peer_kind peers,
 	unsigned int seed;
 
 	round_init(&r, s, peers, kills);
-	seed = r.seed;
 	do {
 		seed = r.seed;
 		play(&r);
@@ -341,7 +339,7 @@ static inline void rounds(const struct subject *s, enum ksft_peer_kind peers,
 			ksft_log("SEED=%u begins with this round", seed);
 			break;
 		}
-	} while (r.rounds < 10 || ksft_now_ns() < end);
+	} while (r.rounds < 10 || ksft_now_ns() < end || (kills == KILL_SOME && !r.deaths));
 	ksft_log("%lu rounds, %lu calls, %lu pairs overlap, %lu killed, %lu calls cut short",
 		 (unsigned long)r.rounds, (unsigned long)r.calls, (unsigned long)r.overlaps,
 		 (unsigned long)r.deaths, (unsigned long)r.pending);

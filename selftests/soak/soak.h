@@ -207,7 +207,7 @@ int soak_failed(struct soak_worker *w, const char *what, long r);
 
 void queue_count(void);			/* of both queues, emptied by this */
 void manager_count(void);		/* the list, emptied by this; rows; counters */
-/* The pair is over; survivor: the direction that was received to its end, or -1. */
+/* The pair is over; survivor: the end that has received all that was sent to it, or -1. */
 void pair_count(uint32_t pair, int survivor);
 
 /* What the director and the checks count. */
@@ -222,10 +222,11 @@ extern struct soak_sums sums;
 
 enum soak_birth { BIRTH_FORK, BIRTH_CLONE, BIRTH_EXEC, BIRTH_PIDNS, BIRTH_MEMCG, SOAK_BIRTHS };
 
-/* Says what is possible here; NULL, or why the birth is left out. */
-const char *birth_missing(enum soak_birth how);
+/* Finds out what is possible here, and makes the cgroup; removes it. */
 void birth_init(void);
 void birth_end(void);
+/* NULL, or why such births are left out. */
+const char *birth_missing(enum soak_birth how);
 /* A process in that place: its pid, or a negative errno.  ends: of a pipe, this one's first. */
 pid_t birth(enum soak_birth how, uint32_t place, struct kipc_pipe *const ends[2]);
 /* A child that is made like a worker and does nothing but fn(). */
