@@ -121,7 +121,6 @@ help:
 	@echo 'all lib tools examples tests       build'
 	@echo 'check demo                         build and run; install what is missing'
 	@echo 'headers-check symbols-check        parts of check; format-check'
-	@echo 'crash fuzz                         kill -9 everywhere; hostile segments (FUZZ_SECONDS=60)'
 	@echo 'models                             check the protocols with spin (MODELS="lock queue")'
 	@echo 'crash fuzz linearize soak          longer runs of what check has a short one of'
 	@echo 'install uninstall install-headers install-man'
