@@ -252,6 +252,14 @@ FIXTURE_TEARDOWN(anywhere)
 		kipc_pipe_close(other_end);
 }
 
+static unsigned int peers_live(struct kipc_object *obj, int fd)
+{
+	struct report rep = check(obj, 0, fd);
+
+	ASSERT_EQ(0, rep.ret);
+	return rep.r.live_peers;
+}
+
 /* Killed while it works, looked at before the repair and after it; and while it works, and stopped. */
 TEST_F_TIMEOUT(anywhere, killed, 60)
 {
@@ -264,13 +272,8 @@ TEST_F_TIMEOUT(anywhere, killed, 60)
 
 		pid = ksft_fork(variant->work, self->obj);
 		/* it came to its work: beside the one or two of ours there is another */
-		for (int n = 0; n < 2000; n++) {
-			rep = check(self->obj, 0, fd);
-			ASSERT_EQ(0, rep.ret);
-			if (rep.r.live_peers > 1U + (variant->kind == PIPE))
-				break;
-			sched_yield();
-		}
+		ASSERT_TRUE(ksft_wait_for(peers_live(self->obj, fd) > 1U + (variant->kind == PIPE),
+					  10000));
 		for (int n = 0; n < 3 + i % 5; n++)
 			ASSERT_EQ(0, check(self->obj, 0, fd).ret);
 		ASSERT_EQ(0, kill(pid, SIGSTOP));
