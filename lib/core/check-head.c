@@ -170,6 +170,12 @@ bool __kipc_check_backed(struct kipc_check *c, uint64_t off, uint64_t len, const
 
 /* ---- peers ---- */
 
+/* As the saved image says; of one that doesn't, nobody lives. */
+static bool was_alive(const struct kipc_seg_image *im, uint32_t slot)
+{
+	return im->magic == KIPC_IMAGE_MAGIC && im->alive[slot / 64] >> slot % 64 & 1;
+}
+
 static bool alive(struct kipc_check *c, uint32_t slot)
 {
 	struct flock fl = {
@@ -181,9 +187,12 @@ static bool alive(struct kipc_check *c, uint32_t slot)
 
 	if (!c->alive[slot]) {
 		/* this description holds no lock, so that of this very process is seen, too */
-		long r = c->memfd ? SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) : 0;
-
-		c->alive[slot] = !c->memfd || (!r && fl.l_type == F_UNLCK) ? 2 : 1;
+		if (!c->memfd)
+			c->alive[slot] = was_alive(&c->hdr.image, slot) ? 1 : 2;
+		else if (!SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) && fl.l_type == F_UNLCK)
+			c->alive[slot] = 2;
+		else
+			c->alive[slot] = 1;
 	}
 	return c->alive[slot] == 1;
 }

@@ -172,6 +172,16 @@ static bool mappable(int fd, uint64_t size, uint64_t *page_size)
 	return true;
 }
 
+/* Whether it is a memfd, and not a file; a file of tmpfs has seals as well. */
+static bool is_memfd(const char *path)
+{
+	static const char prefix[] = "/memfd:";
+	char link[sizeof(prefix)];
+
+	return SYS(readlink(path, link, sizeof(link))) == sizeof(link) &&
+	       !memcmp(link, prefix, sizeof(prefix) - 1);
+}
+
 static int open_view(struct kipc_check *c, int fd)
 {
 	struct kipc_segment *view = c->seg;
@@ -193,7 +203,7 @@ static int open_view(struct kipc_check *c, int fd)
 	view->fd = (int)SYS_RETRY(open(path, O_RDONLY | O_CLOEXEC));
 	if (view->fd < 0)
 		return view->fd;
-	c->memfd = SYS(fcntl(view->fd, F_GET_SEALS)) >= 0;
+	c->memfd = is_memfd(path);
 	view->readonly = true;
 	if (mappable(view->fd, (uint64_t)st.st_size, &page_size)) {
 		view->map_size = (uint64_t)st.st_size;

@@ -185,23 +185,37 @@ TEST_F(head, cut_short)
 	}
 }
 
-/* A file on a disk, as somebody would keep it after an accident: nobody lives in it. */
-TEST_F(head, image_on_disk)
+static void check_image(struct kipc_object *obj, char *path)
 {
-	char path[] = "/tmp/kipc-image-XXXXXX";
+	struct kipc_seg_image im = { .magic = KIPC_IMAGE_MAGIC, .alive = { 1ULL << obj->seg.slot } };
+	uint32_t peers = 1 + (kipc_object_kind(obj) == KIPC_KIND_PIPE);
 	int fd = mkstemp(path);
 
 	KIPC_OPTS(kipc_report, r);
 
 	ASSERT_GE(fd, 0);
 	unlink(path);
-	fill(fd, self->obj, self->obj->seg.size);
+	fill(fd, obj, obj->seg.size);
 	ASSERT_EQ(7, lseek(fd, 7, SEEK_SET));
 	EXPECT_EQ(0, kipc_check_fd(fd, &r));
 	EXPECT_EQ(7, lseek(fd, 0, SEEK_CUR));
-	EXPECT_GE(r.dead_peers, 1);
+	EXPECT_EQ(peers, r.dead_peers);
 	EXPECT_EQ(0, r.live_peers);
+	/* one that says who lived */
+	ASSERT_EQ(sizeof(im), (size_t)pwrite(fd, &im, sizeof(im),
+					     offsetof(struct kipc_seg_header, image)));
+	EXPECT_EQ(0, kipc_check_fd(fd, &r));
+	EXPECT_EQ(peers - 1, r.dead_peers);
+	EXPECT_EQ(1, r.live_peers);
 	close(fd);
+}
+
+/* A file, as somebody would keep it after an accident: nobody lives in it, but as it says itself. */
+TEST_F(head, image_in_file)
+{
+	check_image(self->obj, (char[]){ "/tmp/kipc-image-XXXXXX" });
+	/* of tmpfs: its files have seals, like a memfd */
+	check_image(self->obj, (char[]){ "/dev/shm/kipc-image-XXXXXX" });
 }
 
 TEST(no_segments)

@@ -36,6 +36,26 @@
  */
 #define KIPC_PEER_LOCK_BASE	(1LL << 62)
 
+/*
+ * What stands in the header of a saved image of a segment, a plain file that `ipc-inspect dump
+ * --save' wrote: what the bytes alone don't tell.  In a segment itself it is zero, and nobody looks.
+ */
+struct kipc_seg_image {
+	uint64_t	magic;		/* KIPC_IMAGE_MAGIC */
+	uint32_t	flags;		/* KIPC_IMAGE_F_* */
+	uint32_t	seals;		/* F_SEAL_* of the memfd */
+	uint64_t	saved_ns;	/* CLOCK_REALTIME */
+	uint64_t	saved_boot_ns;	/* CLOCK_BOOTTIME: peers' start times are to be seen against it */
+	uint64_t	resident;	/* bytes of memory that it took */
+	uint32_t	mode, uid, gid;	/* of the memfd */
+	uint32_t	reserved0;
+	uint64_t	alive[16];	/* bit s % 64 of word s / 64: slot s was alive */
+	uint64_t	reserved1[9];
+};
+
+#define KIPC_IMAGE_MAGIC	0x31474d494350494bULL	/* "KIPCIMG1" */
+#define KIPC_IMAGE_F_MOVED	1u	/* copied while it changed: places may not fit each other */
+
 enum kipc_seg_kind {
 	KIPC_SEG_NONE		= 0,
 	KIPC_SEG_QUEUE		= 1,
@@ -82,7 +102,8 @@ struct kipc_seg_header {
 	uint32_t	reserved1;
 	uint64_t	reserved2[4];
 
-	uint64_t	reserved3[32];
+	/* lines 4..7: in saved images only */
+	struct kipc_seg_image image;
 };
 
 #define KIPC_SEG_F_GROWS	1u	/* the file may grow up to max_size; never shrinks */
@@ -143,6 +164,8 @@ struct kipc_bell_line {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct kipc_seg_header) == KIPC_SEG_PEERS_OFF, "header size");
+_Static_assert(sizeof(struct kipc_seg_image) == 256, "image");
+_Static_assert(__builtin_offsetof(struct kipc_seg_header, image) == 256, "lines 4..7");
 _Static_assert(sizeof(struct kipc_peer) == 64, "a peer is one cache line");
 _Static_assert(sizeof(struct kipc_bell_line) == 64, "a doorbell is one cache line");
 _Static_assert(__builtin_offsetof(struct kipc_seg_header, body_off) == 64, "line 1");

@@ -122,7 +122,8 @@ KIPC_API int kipc_check(struct kipc_object *obj, struct kipc_report *report);
 
 /*
  * Checks the segment behind a descriptor, of any kind: a memfd that others use (/proc/PID/fd/N, say)
- * or a file with the image of one.  fd needs to be readable only and stays the caller's; its file
+ * or a file with the image of one, as `ipc-inspect dump --save' writes it (a plain copy does not tell
+ * who lived: all count as dead then).  fd needs to be readable only and stays the caller's; its file
  * offset is not moved.  What isn't sealed against shrinking is copied first.
  *
  * As kipc_check(); a file that is no segment at all is one violation.  KIPC_CHECK_SETTLE is -EINVAL
