@@ -419,6 +419,121 @@ TEST(no_access)
 	ksft_kill(pid);
 }
 
+static int close_descriptor(void *obj)
+{
+	close(((struct kipc_object *)obj)->seg.fd);
+	pause();
+	return 0;
+}
+
+/* A process that closed the descriptor has the object mapped all the same. */
+TEST(only_mapped)
+{
+	struct kipc_queue *q;
+	struct run r;
+	char *script;
+	pid_t pid;
+
+	skip_without_tool();
+	q = small_queue(1);
+	pid = ksft_fork(close_descriptor, kipc_queue_object(q));
+	ASSERT_TRUE(ksft_wait_for(ksft_asleep(pid), 5000));
+	r = list_own();
+	ASSERT_LT(0, asprintf(&script, "assert len(objects) == 1 and sorted(o['holder_pids']) == "
+				       "sorted([%d, %d]), o", getpid(), pid));
+	EXPECT_JSON(r.out, script);
+	free(script);
+	run_free(&r);
+	r = inspect("list", "-J", pid_target(pid));
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert len(objects) == 1 and o['state'] == ['ok']");
+	run_free(&r);
+	ksft_kill(pid);
+	kipc_queue_close(q);
+}
+
+/* A descriptor that somebody was given and does nothing with. */
+static int hold_alone(void *arg)
+{
+	int *ready = arg;
+	struct kipc_queue *q = small_queue(1);
+	int fd = dup(kipc_queue_object(q)->seg.fd);
+
+	ASSERT_LE(0, fd);
+	kipc_queue_close(q);
+	__atomic_store_n(ready, fd, __ATOMIC_RELEASE);
+	pause();
+	return 0;
+}
+
+TEST(orphan)
+{
+	int *ready = ksft_shared(4096);
+	struct run r;
+	pid_t pid;
+
+	skip_without_tool();
+	pid = ksft_fork(hold_alone, ready);
+	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(ready, __ATOMIC_ACQUIRE), 5000));
+	r = inspect("list", "-J", pid_target(pid));
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert o['state'] == ['orphan'] and o['peers'] == 0");
+	run_free(&r);
+	ksft_kill(pid);
+}
+
+/* By the name that its header has, of whatever kind it is; names will be the broker's to give. */
+TEST(by_name)
+{
+	struct kipc_queue *q[2];
+	struct run r;
+
+	skip_without_tool();
+	for (int i = 0; i < 2; i++)
+		q[i] = small_queue(1 + (uint32_t)i);
+	strcpy(kipc_queue_object(q[1])->seg.hdr->name, "inspect-test.by_name");
+	r = inspect("list", "-J", "inspect-test.by_name");
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert len(objects) == 1 and o['capacity'] == 2\n"
+			   "assert o['name'] == 'inspect-test.by_name'");
+	run_free(&r);
+	r = inspect("show", "-J", "inspect-test.by_name");
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert len(objects) == 1\n"
+			   "assert o['summary']['name'] == 'inspect-test.by_name'");
+	run_free(&r);
+	r = inspect("list", "inspect-test");
+	EXPECT_EQ(1, r.code);
+	run_free(&r);
+	for (int i = 0; i < 2; i++)
+		kipc_queue_close(q[i]);
+}
+
+TEST(colors)
+{
+	struct kipc_queue *q;
+	struct run r;
+
+	skip_without_tool();
+	q = small_queue(1);
+	ASSERT_EQ(0, kipc_queue_put(q, "x", 1, KIPC_NOWAIT));
+	setenv("NO_COLOR", "1", 1);
+	r = inspect("list", "--color=always", pid_target(getpid()));
+	EXPECT_TRUE(strstr(r.out, "\033[33mfull"));
+	run_free(&r);
+	r = inspect("show", "--color=always", pid_target(getpid()));
+	EXPECT_TRUE(strstr(r.out, "\033[33mfull\033[0m"));
+	run_free(&r);
+	/* no terminal */
+	r = inspect("list", "--color=auto", pid_target(getpid()));
+	EXPECT_FALSE(strchr(r.out, '\033'));
+	run_free(&r);
+	r = inspect("list", "--color=never", pid_target(getpid()));
+	EXPECT_FALSE(strchr(r.out, '\033'));
+	run_free(&r);
+	kipc_queue_close(q);
+}
+
 /* The target is 100 ms; no test fails by the clock, the log has the figure (-v). */
 TEST_TIMEOUT(a_thousand_objects, 60)
 {

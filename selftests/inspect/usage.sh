@@ -60,23 +60,59 @@ full_disk()
 	[ "$code" = 1 ] && grep -q "No space left" "$TMP/err"
 }
 
-# Every column and every option of the help has its place in the manual
+COMMANDS=$("$INSPECT" -h | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+
+# Every command, column and option of the help has its place in the manual
 manual_is_complete()
 {
-	"$INSPECT" -H -n -r -o NAME >/dev/null || return 1
 	status=0
-	for column in $("$INSPECT" -H -n | awk '{ print $1 }'); do
-		grep -q "^\.It Cm $column\$" "$MAN" || { echo "column $column"; status=1; }
-	done
-	for option in $("$INSPECT" -h | sed -n 's/^  -\([A-Za-z]\), --\([a-z-]*\).*/\1:\2/p'); do
-		grep -q "^\.It Fl ${option%:*} .*Fl Fl ${option#*:}" "$MAN" ||
-			{ echo "option $option"; status=1; }
+	for command in $COMMANDS; do
+		grep -q "^\.It Cm $command\>" "$MAN" || { echo "command $command"; status=1; }
+		for column in $("$INSPECT" "$command" -H -n -r -o NAME 2>/dev/null | awk '{ print $1 }'); do
+			grep -q "^\.It Cm $column\$" "$MAN" ||
+				{ echo "column $column of $command"; status=1; }
+		done
+		for option in $("$INSPECT" "$command" -h |
+				sed -n 's/^ *\(-[A-Za-z], \)\{0,1\}--\([a-z-]*\).*/\2/p'); do
+			grep -q "^\.It .*Fl Fl $option\>" "$MAN" ||
+				{ echo "option $option of $command"; status=1; }
+		done
 	done
 	return $status
 }
 
+# Each has a help text, with its name in it, and refuses what it doesn't know
+commands_explain_themselves()
+{
+	for command in $COMMANDS; do
+		exits 0 "Usage: ipc-inspect $command" "$command" --help || return 1
+		silent 2 "Try 'ipc-inspect --help'" "$command" --no-such-option || return 1
+	done
+}
+
+features()
+{
+	exits 0 "" features -J && python3 -c 'import json, sys
+f = {x["feature"]: x for x in json.load(sys.stdin)["features"]}
+assert f["ofd-locks"]["found"] is True and f["ofd-locks"]["required"] is True
+assert f["proc-fd"]["found"] is True
+assert all(isinstance(x["found"], bool) and x["meaning"] for x in f.values())
+assert {"io-uring", "hugetlb-2m", "proc-syscall", "pidfd-getfd"} <= set(f)' <"$TMP/out"
+}
+
+json_lines()
+{
+	exits 0 "" features --jsonl && python3 -c 'import json, sys
+lines = sys.stdin.read().splitlines()
+assert len(lines) > 5 and all("feature" in json.loads(x) for x in lines)' <"$TMP/out"
+}
+
 check "help" exits 0 "Usage: ipc-inspect" -h
-check "help names the commands" exits 0 "show   OBJECT..." --help
+check "help names the commands" exits 0 "show     OBJECT..." --help
+check "every command has help and refuses unknown options" commands_explain_themselves
+check "features" features
+check "features take no objects" silent 2 "are not an object's" features pid:$$
+check "JSON, an object a line" json_lines
 check "help of a command" exits 0 "Usage: ipc-inspect show" show -h
 check "help explains the columns" exits 0 "HOLDERS    processes" list --help
 check "version" exits 0 "ipc-inspect 0." -V
@@ -108,8 +144,14 @@ check "pid 0" silent 2 "no process ID" show pid:0
 check "a number that is too large" silent 2 "no process ID" show pid:99999999999999999999
 check "half a descriptor" silent 2 "is no object" show 1:
 check "no descriptor" silent 2 "is no object" show 1:-1
-check "a name" silent 4 "have no names in this version" show myqueue
-check "an image" silent 4 "saved images" show ./image
+check "no such name" exits 1 "no object named 'myqueue'" show myqueue
+check "no such name, list" exits 1 "no object named 'myqueue'" list myqueue
+check "no such image" exits 1 "/no/image: No such file" show /no/image
+check "no image at all" exits 1 "no image of an object" show "$0"
+check "an image that is none of ours" exits 1 "/dev/null: no image of an object" check /dev/null
+check "no such mapping" exits 1 "maps no kipc object" show $$:0x1000
+check "half an address" silent 2 "is no object" show 1:0x
+check "a mistaken colour" silent 2 "always, never or auto" list --color=red
 check "no such process" exits 1 "no process 2147483647" show pid:2147483647
 check "no such process, list" exits 1 "no process 2147483647" -p 2147483647
 check "no such descriptor" exits 1 "has no descriptor 77" show $$:77

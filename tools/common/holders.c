@@ -2,8 +2,10 @@
 /* See holders.h. */
 #include "tools/common/holders.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/common/procfs.h"
 #include "tools/common/segment-view.h"
@@ -53,8 +55,8 @@ static struct object *get(struct objects *o, uint64_t dev, uint64_t ino, const c
 	return object;
 }
 
-void objects_add(struct objects *o, uint64_t dev, uint64_t ino, const char *label, pid_t pid,
-		 int fd)
+void objects_add(struct objects *o, uint64_t dev, uint64_t ino, const char *label,
+		 const struct handle *by)
 {
 	struct holders *h = &get(o, dev, ino, label)->holders;
 
@@ -62,47 +64,115 @@ void objects_add(struct objects *o, uint64_t dev, uint64_t ino, const char *labe
 		h->room = h->room ? 2 * h->room : 2;
 		h->handle = xreallocarray(h->handle, h->room, sizeof(h->handle[0]));
 	}
-	h->handle[h->n++] = (struct handle){ .pid = pid, .fd = fd };
+	h->handle[h->n++] = *by;
 }
 
-static void found(pid_t pid, int dirfd, const char *name, const char *link, void *arg)
+void objects_add_image(struct objects *o, const char *path)
 {
+	/* no file has this device: it never is one that was found */
+	get(o, UINT64_MAX, o->n, "")->path = xstrdup(path);
+}
+
+/* ---- sources ---- */
+
+/* "kipc:queue" of "/memfd:kipc:queue (deleted)" */
+static void label_of(const char *link, char label[32])
+{
+	const char *name = link + strlen("/memfd:");
+	size_t len = strcspn(name, " ");
+
+	snprintf(label, 32, "%.*s", (int)(len < 31 ? len : 31), name);
+}
+
+struct search {
+	struct objects *objects;
+	pid_t pid;
+};
+
+static void found_fd(int dirfd, const char *name, const char *link, void *arg)
+{
+	struct search *s = arg;
 	char label[32];
 	struct stat st;
-	size_t len = strcspn(link + strlen("/memfd:"), " ");
 
 	if (fstatat(dirfd, name, &st, 0) || !S_ISREG(st.st_mode))
 		return;
-	snprintf(label, sizeof(label), "%.*s", (int)(len < 31 ? len : 31),
-		 link + strlen("/memfd:"));
-	objects_add(arg, st.st_dev, st.st_ino, label, pid, atoi(name));
+	label_of(link, label);
+	objects_add(s->objects, st.st_dev, st.st_ino, label,
+		    &(struct handle){ .pid = s->pid, .fd = atoi(name) });
 }
+
+/* Of one object that a process maps, the first mapping counts, and none beside a descriptor. */
+static void found_mapping(const struct proc_mapping *m, void *arg)
+{
+	struct search *s = arg;
+	char label[32];
+	const struct holders *h;
+
+	label_of(m->path, label);
+	h = &get(s->objects, m->dev, m->ino, label)->holders;
+	if (!h->n || h->handle[h->n - 1].pid != s->pid)
+		objects_add(s->objects, m->dev, m->ino, label,
+			    &(struct handle){ .pid = s->pid, .fd = -1, .start = m->start,
+					      .end = m->end });
+}
+
+static void look_into(pid_t pid, void *arg)
+{
+	struct search s = { .objects = arg, .pid = pid };
+	struct proc_stat st;
+	int r;
+
+	if (pid == getpid())
+		return;
+	r = proc_each_fd(pid, VIEW_LINK_PREFIX, found_fd, &s);
+	if (!r)
+		r = proc_each_mapping(pid, VIEW_LINK_PREFIX, found_mapping, &s);
+	if ((r == -EACCES || r == -EPERM) && !proc_stat_read(pid, &st) && !st.kernel_thread)
+		s.objects->refused++;
+}
+
+static int processes(struct objects *o)
+{
+	return proc_each_process(look_into, o);
+}
+
+static int (*const sources[])(struct objects *o) = { processes };
 
 int objects_find(struct objects *o)
 {
-	int r;
+	int r = 0;
 
 	memset(o, 0, sizeof(*o));
-	r = proc_each_fd(VIEW_LINK_PREFIX, found, o);
-	if (r < 0)
-		return r;
-	o->refused = r;
-	return 0;
+	for (size_t i = 0; !r && i < sizeof(sources) / sizeof(sources[0]); i++)
+		r = sources[i](o);
+	return r;
 }
 
 void objects_free(struct objects *o)
 {
-	for (size_t i = 0; i < o->n; i++)
+	for (size_t i = 0; i < o->n; i++) {
 		free(o->object[i].holders.handle);
+		free(o->object[i].path);
+	}
 	free(o->object);
 	free(o->hash);
 	memset(o, 0, sizeof(*o));
 }
 
-bool object_held_by(const struct object *o, pid_t pid, int fd)
+const struct handle *object_held_by(const struct object *o, pid_t pid)
 {
 	for (size_t i = 0; i < o->holders.n; i++)
-		if (o->holders.handle[i].pid == pid && (fd < 0 || o->holders.handle[i].fd == fd))
-			return true;
-	return false;
+		if (o->holders.handle[i].pid == pid)
+			return &o->holders.handle[i];
+	return NULL;
+}
+
+const char *handle_text(const struct handle *h, char buf[HANDLE_TEXT])
+{
+	if (h->fd < 0)
+		snprintf(buf, HANDLE_TEXT, "%d:0x%lx", h->pid, (unsigned long)h->start);
+	else
+		snprintf(buf, HANDLE_TEXT, "%d:%d", h->pid, h->fd);
+	return buf;
 }

@@ -3,11 +3,12 @@
  * Every kipc object on the machine that we may see, and who holds it open.
  *
  * An object is a file (device and inode), whatever number of descriptors of whatever number of
- * processes stand for it.  Found by the links in /proc/PID/fd: a cheap test, a sieve only; the
- * header decides (segment-view.h).
+ * processes stand for it.  Found by the links in /proc/PID/fd, and by /proc/PID/maps for those who
+ * have it mapped but closed the descriptor: a cheap test, a sieve only; the header decides
+ * (segment-view.h).
  *
- * Further sources (mappings without a descriptor, the broker) add to the same table by
- * objects_add(), each with a file of its own.
+ * Each source is a function in sources[], which adds to the table by objects_add().  One that has
+ * descriptors of its own to offer (a broker) adds them as handles of our process.
  */
 #ifndef TOOLS_COMMON_HOLDERS_H
 #define TOOLS_COMMON_HOLDERS_H
@@ -19,7 +20,8 @@
 
 struct handle {
 	pid_t pid;
-	int fd;
+	int fd;			/* -1: only mapped, */
+	uint64_t start, end;	/* ... there; else 0 */
 };
 
 struct holders {
@@ -31,6 +33,7 @@ struct object {
 	uint64_t dev, ino;
 	char label[32];		/* of its memfd: "kipc:queue"; as told by its maker */
 	struct holders holders;
+	char *path;		/* of a saved image, which nobody holds; else NULL */
 };
 
 struct objects {
@@ -41,15 +44,21 @@ struct objects {
 	int refused;		/* processes that we may not look into */
 };
 
-/* Looks through /proc.  0 or a negative errno.  To be freed in any case. */
+/* Asks all sources.  0 or a negative errno.  To be freed in any case. */
 int objects_find(struct objects *o);
 void objects_free(struct objects *o);
 
-/* Notes that the process has the file dev, ino by that descriptor. */
-void objects_add(struct objects *o, uint64_t dev, uint64_t ino, const char *label, pid_t pid,
-		 int fd);
+/* Notes that the file dev, ino can be had by that handle. */
+void objects_add(struct objects *o, uint64_t dev, uint64_t ino, const char *label,
+		 const struct handle *by);
+/* Adds a saved image. */
+void objects_add_image(struct objects *o, const char *path);
 
-/* Whether the process holds it; fd: by that descriptor, -1: by any. */
-bool object_held_by(const struct object *o, pid_t pid, int fd);
+/* The handle by which the process holds it, the first one; or NULL. */
+const struct handle *object_held_by(const struct object *o, pid_t pid);
+
+/* PID:FD, or PID:0xADDRESS of a mapping. */
+#define HANDLE_TEXT	48
+const char *handle_text(const struct handle *h, char buf[HANDLE_TEXT]);
 
 #endif

@@ -11,6 +11,7 @@
 /* 1: locked, 0: not, negative errno. */
 static int byte_locked(const struct view *v, uint32_t slot)
 {
+	const struct kipc_seg_image *im = &v->hdr.image;
 	struct flock fl = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
@@ -18,6 +19,8 @@ static int byte_locked(const struct view *v, uint32_t slot)
 		.l_len = 1,
 	};
 
+	if (v->image)
+		return im->magic == KIPC_IMAGE_MAGIC && im->alive[slot / 64] >> slot % 64 & 1;
 	return fcntl(v->fd, F_OFD_GETLK, &fl) ? -errno : fl.l_type != F_UNLCK;
 }
 
@@ -120,6 +123,8 @@ void peers_identify(struct peers *p, const struct holders *h)
 	for (size_t i = 0; i < h->n; i++) {
 		struct naming n = { .peers = p, .pid = h->handle[i].pid };
 
+		if (h->handle[i].fd < 0)
+			continue;
 		proc_fd_locks(n.pid, h->handle[i].fd, KIPC_PEER_LOCK_BASE + 1, KIPC_PEER_MAX,
 			      name_owner, &n);
 	}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,16 +33,51 @@ static int each_number(int dirfd, void (*fn)(const char *name, void *arg), void 
 	return n < 0 ? -errno : 0;
 }
 
+struct pids {
+	void (*fn)(pid_t pid, void *arg);
+	void *arg;
+};
+
+static void one_pid(const char *name, void *arg)
+{
+	struct pids *p = arg;
+
+	p->fn((pid_t)strtol(name, NULL, 10), p->arg);
+}
+
+static int each_in(const char *path, void (*fn)(pid_t pid, void *arg), void *arg)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = each_number(fd, one_pid, &(struct pids){ .fn = fn, .arg = arg });
+	close(fd);
+	return r;
+}
+
+int proc_each_process(void (*fn)(pid_t pid, void *arg), void *arg)
+{
+	return each_in("/proc", fn, arg);
+}
+
+int proc_each_thread(pid_t pid, void (*fn)(pid_t tid, void *arg), void *arg)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return each_in(path, fn, arg);
+}
+
+/* ---- descriptors and mappings ---- */
+
 struct walk {
 	const char *prefix;
 	size_t prefix_len;
 	proc_fd_fn fn;
 	void *arg;
-	int proc;	/* descriptor of /proc */
-	pid_t self;
-	pid_t pid;	/* the process that we are at */
-	int dirfd;	/* ... and its fd folder */
-	int refused;
+	int dirfd;
+	int error;
 };
 
 static void one_fd(const char *name, void *arg)
@@ -50,48 +86,69 @@ static void one_fd(const char *name, void *arg)
 	char link[256];
 	ssize_t n = readlinkat(w->dirfd, name, link, sizeof(link) - 1);
 
+	if (n < 0 && (errno == EACCES || errno == EPERM))
+		w->error = -errno;
 	if (n < (ssize_t)w->prefix_len || memcmp(link, w->prefix, w->prefix_len))
 		return;
 	link[n] = '\0';
-	w->fn(w->pid, w->dirfd, name, link, w->arg);
+	w->fn(w->dirfd, name, link, w->arg);
 }
 
-static void one_process(const char *name, void *arg)
+int proc_each_fd(pid_t pid, const char *prefix, proc_fd_fn fn, void *arg)
 {
-	struct walk *w = arg;
-	struct proc_stat st;
+	struct walk w = { .prefix = prefix, .prefix_len = strlen(prefix), .fn = fn, .arg = arg };
 	char path[32];
 	int r;
 
-	w->pid = (pid_t)strtol(name, NULL, 10);
-	if (w->pid == w->self)
-		return;
-	snprintf(path, sizeof(path), "%d/fd", w->pid);
-	w->dirfd = openat(w->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = w->dirfd < 0 ? -errno : each_number(w->dirfd, one_fd, w);
-	if ((r == -EACCES || r == -EPERM) && !proc_stat_read(w->pid, &st) && !st.kernel_thread)
-		w->refused++;
-	if (w->dirfd >= 0)
-		close(w->dirfd);
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	w.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w.dirfd < 0)
+		return -errno;
+	r = each_number(w.dirfd, one_fd, &w);
+	close(w.dirfd);
+	return r ? r : w.error;
 }
 
-int proc_each_fd(const char *prefix, proc_fd_fn fn, void *arg)
+/* START-END PERMS OFFSET MAJOR:MINOR INODE PATH */
+static bool parse_mapping(const char *line, struct proc_mapping *m)
 {
-	struct walk w = {
-		.prefix = prefix,
-		.prefix_len = strlen(prefix),
-		.fn = fn,
-		.arg = arg,
-		.self = getpid(),
-	};
-	int r;
+	unsigned int major, minor;
+	unsigned long long start, end, off, ino;
+	int path = 0;
 
-	w.proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (w.proc < 0)
+	if (sscanf(line, "%llx-%llx %*s %llx %x:%x %llu %n", &start, &end, &off, &major, &minor,
+		   &ino, &path) != 6 || !path)
+		return false;
+	*m = (struct proc_mapping){
+		.start = start, .end = end, .offset = off,
+		.dev = makedev(major, minor), .ino = ino, .path = line + path,
+	};
+	return true;
+}
+
+int proc_each_mapping(pid_t pid, const char *prefix,
+		      void (*fn)(const struct proc_mapping *m, void *arg), void *arg)
+{
+	char path[32], *line = NULL, *hit;
+	struct proc_mapping m;
+	size_t size = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
 		return -errno;
-	r = each_number(w.proc, one_process, &w);
-	close(w.proc);
-	return r ? r : w.refused;
+	while (getline(&line, &size, f) > 0) {
+		hit = strstr(line, prefix);
+		if (!hit)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		if (parse_mapping(line, &m) && m.path == hit)
+			fn(&m, arg);
+	}
+	free(line);
+	fclose(f);
+	return 0;
 }
 
 /* The file's first bytes, NUL-terminated: their number or a negative errno. */

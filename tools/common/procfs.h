@@ -11,17 +11,30 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/*
- * Called for each descriptor whose link begins with the prefix; dirfd is /proc/PID/fd, name the
- * descriptor's number as text.
- */
-typedef void (*proc_fd_fn)(pid_t pid, int dirfd, const char *name, const char *link, void *arg);
+/* Calls fn() for each process.  0, or a negative errno when there is no /proc. */
+int proc_each_process(void (*fn)(pid_t pid, void *arg), void *arg);
+
+/* Calls fn() for each thread of the process.  0 or a negative errno. */
+int proc_each_thread(pid_t pid, void (*fn)(pid_t tid, void *arg), void *arg);
 
 /*
- * All descriptors of all processes but our own.  How many processes we may not look into (kernel
- * threads don't count), or a negative errno when there is no /proc.
+ * Calls fn() for each descriptor of the process whose link begins with the prefix; dirfd is
+ * /proc/PID/fd, name the descriptor's number as text.  0; -EACCES, -EPERM: we may not look at it;
+ * other negative errnos.
  */
-int proc_each_fd(const char *prefix, proc_fd_fn fn, void *arg);
+typedef void (*proc_fd_fn)(int dirfd, const char *name, const char *link, void *arg);
+int proc_each_fd(pid_t pid, const char *prefix, proc_fd_fn fn, void *arg);
+
+struct proc_mapping {
+	uint64_t start, end;	/* addresses */
+	uint64_t offset;	/* in the file */
+	uint64_t dev, ino;
+	const char *path;
+};
+
+/* Calls fn() for each mapping of a file whose path begins with the prefix.  As proc_each_fd(). */
+int proc_each_mapping(pid_t pid, const char *prefix,
+		      void (*fn)(const struct proc_mapping *m, void *arg), void *arg);
 
 struct proc_stat {
 	uint64_t start_time;	/* clock ticks since boot */

@@ -83,21 +83,22 @@ const char *view_kind_name(unsigned int kind)
 /*
  * Opening is not always harmless (a FIFO blocks, a device may do anything), and a descriptor may be
  * another file's since we looked.  So: O_PATH, which does nothing, a look at what that is, and then
- * the same thing anew for reading.
+ * the same thing anew for reading.  dev, ino: what it must be; ino 0: any file.
  */
-static int reopen(struct view *v, pid_t pid, int fd, uint64_t dev, uint64_t ino)
+static int reopen(struct view *v, const char *name, uint64_t dev, uint64_t ino)
 {
 	char path[64];
 	struct stat st;
 	int handle, r;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	handle = open(path, O_PATH | O_CLOEXEC);
+	handle = open(name, O_PATH | O_CLOEXEC);
 	if (handle < 0)
 		return errno == ESRCH ? -ENOENT : -errno;
 	r = fstat(handle, &st) ? -errno : 0;
-	if (!r && (st.st_dev != dev || st.st_ino != ino || !S_ISREG(st.st_mode)))
+	if (!r && ino && (st.st_dev != dev || st.st_ino != ino))
 		r = -ENOENT;
+	if (!r && !S_ISREG(st.st_mode))
+		r = ino ? -ENOENT : -EINVAL;
 	if (r)
 		goto out;
 	v->file_size = (uint64_t)st.st_size;
@@ -168,7 +169,7 @@ static void judge(struct view *v)
 		view_problem(v, "magic 0x%016lx", (unsigned long)h->magic);
 	else if (h->endian != KIPC_SEG_ENDIAN)
 		view_problem(v, "endian mark 0x%08x", h->endian);
-	else if (v->seals < 0 || !(v->seals & F_SEAL_SHRINK))
+	else if (!v->image && (v->seals < 0 || !(v->seals & F_SEAL_SHRINK)))
 		view_problem(v, "unsealed: the file may still be cut short");
 	if (v->nproblems) {
 		v->verdict = VIEW_DAMAGED;
@@ -184,19 +185,54 @@ static void judge(struct view *v)
 	v->verdict = v->nproblems ? VIEW_DAMAGED : VIEW_GOOD;
 }
 
-int view_open(struct view *v, pid_t pid, int fd, uint64_t dev, uint64_t ino)
+int view_open(struct view *v, const struct handle *by, uint64_t dev, uint64_t ino)
 {
+	char path[80];
 	int r;
 
 	memset(v, 0, sizeof(*v));
 	v->fd = -1;
-	r = reopen(v, pid, fd, dev, ino);
+	if (by->fd >= 0)
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", by->pid, by->fd);
+	else
+		snprintf(path, sizeof(path), "/proc/%d/map_files/%lx-%lx", by->pid,
+			 (unsigned long)by->start, (unsigned long)by->end);
+	r = reopen(v, path, dev, ino);
 	if (r) {
 		view_close(v);
 		return r;
 	}
 	v->seals = fcntl(v->fd, F_GET_SEALS);
 	judge(v);
+	return 0;
+}
+
+/* What the file's inode can't say of the segment stands in the header; a plain copy doesn't know. */
+int view_open_image(struct view *v, const char *path)
+{
+	const struct kipc_seg_image *im = &v->hdr.image;
+	int r;
+
+	memset(v, 0, sizeof(*v));
+	v->fd = -1;
+	v->image = true;
+	v->seals = -1;
+	r = reopen(v, path, 0, 0);
+	if (!r) {
+		judge(v);
+		r = v->have_header && v->hdr.magic == KIPC_SEG_MAGIC ? 0 : -EINVAL;
+	}
+	if (r) {
+		view_close(v);
+		return r;
+	}
+	if (im->magic == KIPC_IMAGE_MAGIC) {
+		v->seals = (int)im->seals;
+		v->resident = im->resident;
+		v->mode = im->mode & 07777;
+		v->uid = im->uid;
+		v->gid = im->gid;
+	}
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tools/common/holders.h"
 #include "uapi/kipc/segment.h"
 
 #define VIEW_FIRST	4096	/* bytes: the header, and what of the peers fits behind it */
@@ -39,6 +40,7 @@ enum view_verdict {
 
 struct view {
 	int fd;			/* O_RDONLY, a description of our own */
+	bool image;		/* a saved one, not the segment itself: hdr.image tells more */
 	uint64_t file_size;	/* bytes */
 	uint64_t resident;	/* bytes of memory that it takes */
 	uint32_t mode, uid, gid;
@@ -55,11 +57,13 @@ struct view {
 };
 
 /*
- * Opens descriptor fd of process pid, where the file dev, ino was found (holders.h).  0, whatever
- * state the segment is in (v->verdict); -ENOENT: process or descriptor are gone, or the descriptor
- * is another file's by now; -EACCES: we may not; other negative errnos.
+ * Opens what a process holds by that handle, where the file dev, ino was found (holders.h).  0,
+ * whatever state the segment is in (v->verdict); -ENOENT: process or descriptor are gone, or the
+ * descriptor is another file's by now; -EACCES, -EPERM: we may not; other negative errnos.
  */
-int view_open(struct view *v, pid_t pid, int fd, uint64_t dev, uint64_t ino);
+int view_open(struct view *v, const struct handle *by, uint64_t dev, uint64_t ino);
+/* Opens a saved image.  As view_open(), and -EINVAL: not a file, or no segment was ever in it. */
+int view_open_image(struct view *v, const char *path);
 void view_close(struct view *v);
 
 /* Copies [off, off + len) into buf.  0, or -EPROTO when that isn't wholly inside the file. */

@@ -4,8 +4,6 @@
  *
  * What the other commands call damage is what they stumble over; this looks for it.
  */
-#include <errno.h>
-
 #include <kipc/check.h>
 
 #include "tools/common/xalloc.h"
@@ -23,7 +21,7 @@ struct finding {
 
 struct result {
 	const char *kind, *verdict;
-	char object[32];
+	char *object;
 	uint64_t checks, violations, dead_claims, in_flight, looks;
 	bool exact;
 	struct finding finding[FINDINGS_MAX];
@@ -33,8 +31,8 @@ struct result {
 #define OFF(member) offsetof(struct result, member)
 static const struct column summary_columns[] = {
 	{ "kind", "kind", COLUMN_STRING, 0, column_str, OFF(kind), "" },
-	{ "object", "object", COLUMN_STRING, 0, column_chars, OFF(object), "" },
-	{ "verdict", "verdict", COLUMN_STRING, 0, column_str, OFF(verdict), "" },
+	{ "object", "object", COLUMN_STRING, 0, column_str, OFF(object), "" },
+	{ "verdict", "verdict", COLUMN_STRING, COLUMN_STATE, column_str, OFF(verdict), "" },
 	{ "violations", "violations", COLUMN_NUMBER, 0, column_opt_u64, OFF(violations), "" },
 	{ "claims of the dead", "dead_claims", COLUMN_NUMBER, 0, column_opt_u64, OFF(dead_claims),
 	  "" },
@@ -102,15 +100,16 @@ static int audit(const struct subject *s, struct result *res)
 	return n ? EXIT_DAMAGE : EXIT_OK;
 }
 
-static int check_one(struct report *rep, const struct subject *s)
+static int check_one(const struct subject *s, void *arg)
 {
+	struct report *rep = arg;
 	struct result *res = xcalloc(1, sizeof(*res));
 	_cleanup_free_ char *title = NULL;
 	int code;
 
 	res->kind = subject_kind(s);
 	res->checks = res->violations = res->dead_claims = res->in_flight = res->looks = ABSENT;
-	snprintf(res->object, sizeof(res->object), "%d:%d", s->via.pid, s->via.fd);
+	res->object = subject_text(s);
 	title = xasprintf("%s %s", res->kind, res->object);
 	code = audit(s, res);
 	report_object(rep, title);
@@ -122,43 +121,20 @@ static int check_one(struct report *rep, const struct subject *s)
 	report_object_end(rep);
 	for (size_t i = 0; i < res->n; i++)
 		free(res->finding[i].text);
+	free(res->object);
 	free(res);
 	return code;
 }
 
-/* The worst: damage, then whatever else went wrong. */
-static int worse(int a, int b)
-{
-	return a == EXIT_DAMAGE || b == EXIT_DAMAGE ? EXIT_DAMAGE : a ? a : b;
-}
-
 static int check(const struct command *cmd, struct invocation *inv)
 {
-	struct objects objects;
 	struct report report;
-	int code, r;
+	int code;
 
 	(void)cmd;
-	r = objects_find(&objects);
-	if (r < 0) {
-		warnx("/proc: %s", strerror(-r));
-		return EXIT_FAILED;
-	}
-	code = targets_check(&inv->targets, &objects, false);
 	report_begin(&report, &inv->format);
-	for (size_t i = 0; i < objects.n; i++) {
-		struct subject s;
-
-		if (!targets_match(&inv->targets, &objects.object[i]) ||
-		    subject_open(&s, &objects.object[i], false))
-			continue;
-		code = worse(code, check_one(&report, &s));
-		subject_close(&s);
-	}
+	code = subjects_each(&inv->targets, 0, check_one, &report);
 	report_end(&report);
-	if (!inv->targets.n)
-		report_refused(&objects);
-	objects_free(&objects);
 	return code;
 }
 

@@ -121,6 +121,26 @@ char *column_chars(const void *row, const struct column *c, const struct format 
 	return *s ? text_safe(s, strlen(s)) : NULL;
 }
 
+const char *column_color(const struct column *c, const char *text, const struct format *f)
+{
+	/* the worst first: a text may hold several */
+	static const struct {
+		const char *word, *color;
+	} words[] = {
+		{ "damaged", "\033[31m" },	{ "dead", "\033[31m" },
+		{ "torn", "\033[31m" },		{ "needs repair", "\033[33m" },
+		{ "full", "\033[33m" },		{ "orphan", "\033[33m" },
+		{ "stopped", "\033[33m" },
+	};
+
+	if (!f->color || !(c->flags & COLUMN_STATE))
+		return NULL;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strstr(text, words[i].word))
+			return words[i].color;
+	return NULL;
+}
+
 void selection_default(struct selection *s, const struct column *cols, unsigned int n, bool all)
 {
 	s->n = 0;

@@ -15,6 +15,8 @@
 /* How values are written. */
 struct format {
 	bool json;	/* plain numbers, null for what isn't there */
+	bool lines;	/* with json: an object a line */
+	bool color;
 	bool raw;	/* no alignment, blanks as \x20 */
 	bool bytes;	/* sizes as plain numbers */
 	bool noheadings;
@@ -31,6 +33,7 @@ enum column_type {
 #define COLUMN_RIGHT	1u	/* aligned to the right */
 #define COLUMN_DEFAULT	2u	/* shown when nothing else is asked for */
 #define COLUMN_TRUNC	4u	/* may be cut to the width of the terminal */
+#define COLUMN_STATE	8u	/* words that colour tells apart */
 
 struct column {
 	const char *name;	/* heading, and what -o takes */
@@ -70,6 +73,10 @@ char *column_chars(const void *row, const struct column *c, const struct format 
 
 /* n of a unit: bytes as the format wants them; NULL for ABSENT. */
 char *column_amount(uint64_t n, const char *unit, const struct format *f);
+
+/* What begins the colour of a value, if the format wants it and it has one, and what ends it. */
+const char *column_color(const struct column *c, const char *text, const struct format *f);
+#define COLOR_END "\033[0m"
 
 /* Which columns, in which order. */
 #define SELECTION_MAX	64

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ipc-inspect's own: commands, common options, exit codes.
+ * ipc-inspect's own: commands, options, exit codes.
  *
  * A command is a row in main.c's table and a file of its own.  The options that several commands
- * understand are parsed here, each command says which of them it takes.
+ * understand are parsed in option.c, each command says which of them it takes, and brings its own.
  */
 #ifndef IPC_INSPECT_INSPECT_H
 #define IPC_INSPECT_INSPECT_H
@@ -21,6 +21,16 @@ enum {
 
 struct invocation;
 
+/* One option: a row that drives parsing and --help. */
+struct option_row {
+	int code;		/* its letter; from OPT_LONG on: it has none */
+	const char *name;
+	const char *arg;	/* NULL: takes none; "[X]": may take one */
+	const char *help;
+};
+
+#define OPT_LONG	256
+
 struct command {
 	const char *name;
 	const char *args;	/* for --help: "[OBJECT...]" */
@@ -28,6 +38,13 @@ struct command {
 	const char *options;	/* letters of the common options that it takes */
 	const struct column *columns;	/* what -o chooses from; NULL */
 	unsigned int ncolumns;
+	const char *notes;	/* for --help: what else is to be known, or NULL */
+	const struct option_row *own;	/* its own options */
+	unsigned int nown;
+	/* One of them: 0, or an exit code after a message. */
+	int (*option)(int code, const char *arg);
+	/* NULL: operands are objects.  Or: 0: taken; -1: an object; an exit code after a message. */
+	int (*operand)(const char *arg);
 	int (*run)(const struct command *cmd, struct invocation *inv);	/* an exit code */
 };
 
@@ -39,13 +56,16 @@ struct invocation {
 	struct targets targets;	/* -p and the operands */
 };
 
-extern const struct command command_list, command_show, command_check;
+extern const struct command *const commands[];	/* ends with NULL */
+extern const struct command command_list, command_show, command_check,
+	command_features;
+
+/* option.c: the command line.  -1: run *cmd; else the exit code of the program. */
+int parse_command_line(const struct command **cmd, struct invocation *inv, int argc, char **argv);
+int usage(void);
 
 /* -H; or the columns of -o, or those by default.  0, or an exit code: the command is over. */
 int command_columns(const struct command *cmd, const struct invocation *inv,
 		    struct selection *sel, bool *done);
-
-/* Says on stderr, once, how many processes could not be looked into. */
-void report_refused(const struct objects *objects);
 
 #endif

@@ -323,7 +323,8 @@ static const struct column content_columns[] = {
 	{ "LENGTH", "length", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(len), "" },
 	{ "OWNER", "owner_slot", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(owner.owner),
 	  "" },
-	{ "OWNER-STATE", "owner_state", COLUMN_STRING, 0, column_str, OFF(owner.owner_state), "" },
+	{ "OWNER-STATE", "owner_state", COLUMN_STRING, COLUMN_STATE, column_str,
+	  OFF(owner.owner_state), "" },
 	{ "WAITERS", "waiters", COLUMN_BOOL, 0, column_bool, OFF(owner.waiters), "" },
 	{ "DIED", "last_owner_died", COLUMN_BOOL, 0, column_bool, OFF(owner.died), "" },
 };

@@ -19,10 +19,11 @@
 #define STATE_TORN		(1u << 2)	/* shm: a writer died in the middle */
 #define STATE_SHUTDOWN		(1u << 3)
 #define STATE_FULL		(1u << 4)
-#define STATE_UNFINISHED	(1u << 5)	/* not published (yet) */
-#define STATE_FOREIGN		(1u << 6)	/* of another version */
-#define STATE_NO_ACCESS		(1u << 7)	/* we may not open it */
-#define STATES			8
+#define STATE_ORPHAN		(1u << 5)	/* anonymous, and no process is attached */
+#define STATE_UNFINISHED	(1u << 6)	/* not published (yet) */
+#define STATE_FOREIGN		(1u << 7)	/* of another version */
+#define STATE_NO_ACCESS		(1u << 8)	/* we may not open it */
+#define STATES			9
 
 struct summary {
 	uint64_t depth;		/* how much is in it; ABSENT */

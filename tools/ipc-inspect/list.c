@@ -2,6 +2,7 @@
 /* ipc-inspect list: one row an object. */
 #include <time.h>
 
+#include "tools/common/text.h"
 #include "tools/common/xalloc.h"
 #include "tools/ipc-inspect/inspect.h"
 #include "tools/ipc-inspect/table.h"
@@ -16,7 +17,7 @@ struct row {
 	uint64_t creator, uid;
 	uint64_t age;			/* seconds */
 	const char *unit, *shape, *problem;
-	char name[64];
+	const char *name;
 };
 
 #define ROW(member) offsetof(struct row, member)
@@ -34,7 +35,16 @@ static char *print_object(const void *row, const struct column *c, const struct 
 
 	(void)c;
 	(void)f;
-	return xasprintf("%d:%d", r->s->via.pid, r->s->via.fd);
+	return subject_text(r->s);
+}
+
+static char *print_name(const void *row, const struct column *c, const struct format *f)
+{
+	const char *name = ((const struct row *)row)->name;
+
+	(void)c;
+	(void)f;
+	return name ? text_safe(name, strlen(name)) : NULL;
 }
 
 static char *print_depth(const void *row, const struct column *c, const struct format *f)
@@ -72,7 +82,7 @@ static char *print_holders(const void *row, const struct column *c, const struct
 static const struct column columns[] = {
 	{ "KIND", "kind", COLUMN_STRING, SHOWN, column_str, ROW(kind),
 	  "queue, pipe, shm, array or manager" },
-	{ "NAME", "name", COLUMN_STRING, SHOWN, column_chars, ROW(name), "- when anonymous" },
+	{ "NAME", "name", COLUMN_STRING, SHOWN, print_name, ROW(name), "- when anonymous" },
 	{ "ID", "id", COLUMN_STRING, SHOWN, print_id, ROW(id),
 	  "random number that names the object, in hexadecimal" },
 	{ "OBJECT", "object", COLUMN_STRING, SHOWN, print_object, 0,
@@ -97,9 +107,9 @@ static const struct column columns[] = {
 	  "slots of dead processes that nobody has repaired" },
 	{ "WAITERS", "waiters", COLUMN_NUMBER, SHOWN | RIGHT, column_opt_u64, ROW(waiters),
 	  "threads that sleep in it; of a manager: locks that somebody waits for" },
-	{ "STATE", "state", COLUMN_STRINGS, SHOWN, print_state, 0,
-	  "ok, or what of this holds: damaged, dead owner, torn, shutdown, full, unfinished, "
-	  "other version, no access" },
+	{ "STATE", "state", COLUMN_STRINGS, SHOWN | COLUMN_STATE, print_state, 0,
+	  "ok, or what of this holds: damaged, dead owner, torn, shutdown, full, orphan, "
+	  "unfinished, other version, no access" },
 	{ "AGE", "age_seconds", COLUMN_NUMBER, SHOWN | RIGHT, column_duration, ROW(age),
 	  "time since its creation" },
 	{ "CREATOR", "creator_pid", COLUMN_NUMBER, RIGHT, column_opt_u64, ROW(creator),
@@ -144,48 +154,34 @@ static void fill(struct row *r, const struct subject *s)
 		.age = header ? age_of(h->created_ns) : ABSENT,
 		.unit = s->sum.unit,
 		.shape = s->sum.shape,
+		.name = subject_name(s),
 		.problem = s->view.nproblems ? s->view.problems[0] : NULL,
 	};
-	if (header)
-		snprintf(r->name, sizeof(r->name), "%.63s", h->name);
+}
+
+static int list_one(const struct subject *s, void *table)
+{
+	struct row row;
+
+	fill(&row, s);
+	table_add(table, &row);
+	return s->sum.states & STATE_DAMAGED ? EXIT_DAMAGE : EXIT_OK;
 }
 
 static int list(const struct command *cmd, struct invocation *inv)
 {
-	struct objects objects;
 	struct selection sel;
 	struct table *t;
 	bool done;
-	int code, r;
+	int code;
 
 	code = command_columns(cmd, inv, &sel, &done);
 	if (code || done)
 		return code;
-	r = objects_find(&objects);
-	if (r < 0) {
-		warnx("/proc: %s", strerror(-r));
-		return EXIT_FAILED;
-	}
-	code = targets_check(&inv->targets, &objects, false);
 	t = table_new("objects", columns, NCOLUMNS, &sel, &inv->format);
-	for (size_t i = 0; i < objects.n; i++) {
-		struct subject s;
-		struct row row;
-
-		if (!targets_match(&inv->targets, &objects.object[i]) ||
-		    subject_open(&s, &objects.object[i], false))
-			continue;
-		fill(&row, &s);
-		table_add(t, &row);
-		if (!code && (s.sum.states & STATE_DAMAGED))
-			code = EXIT_DAMAGE;
-		subject_close(&s);
-	}
+	code = subjects_each(&inv->targets, 0, list_one, t);
 	table_print(t);
 	table_free(t);
-	if (!inv->targets.n)
-		report_refused(&objects);
-	objects_free(&objects);
 	return code;
 }
 

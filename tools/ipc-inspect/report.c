@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: MIT
-/*
- * See report.h.  libsmartcols draws the tables, and writes them as JSON; what it can't do is to
- * nest them, so the braces around are ours.
- */
+/* See report.h. */
 #include "tools/ipc-inspect/report.h"
 
 #include <stdio.h>
@@ -10,65 +7,24 @@
 #include "tools/common/xalloc.h"
 #include "tools/ipc-inspect/table.h"
 
-/* Printable ASCII comes here (text_safe()), so two characters are all that needs care. */
-static void json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			putchar('\\');
-		putchar(*s);
-	}
-	putchar('"');
-}
-
-static void next_line(struct report *r)
-{
-	printf("%s\n%*s", r->comma ? "," : "", (int)(3 * r->depth), "");
-	r->comma = true;
-}
-
-static void open_brace(struct report *r, const char *key, char brace)
-{
-	if (r->depth)
-		next_line(r);
-	if (key)
-		printf("\"%s\": ", key);
-	putchar(brace);
-	r->depth++;
-	r->comma = false;
-}
-
-static void close_brace(struct report *r, char brace)
-{
-	r->depth--;
-	printf("\n%*s%c", (int)(3 * r->depth), "", brace);
-	r->comma = true;
-}
-
 void report_begin(struct report *r, const struct format *f)
 {
 	memset(r, 0, sizeof(*r));
 	r->format = *f;
-	if (f->json) {
-		open_brace(r, NULL, '{');
-		open_brace(r, "objects", '[');
-	}
+	if (f->json)
+		json_begin(&r->json, f, "objects");
 }
 
 void report_end(struct report *r)
 {
-	if (r->format.json) {
-		close_brace(r, ']');
-		close_brace(r, '}');
-		putchar('\n');
-	}
+	if (r->format.json)
+		json_end(&r->json);
 }
 
 void report_object(struct report *r, const char *title)
 {
 	if (r->format.json)
-		open_brace(r, NULL, '{');
+		json_open(&r->json, NULL, '{');
 	else
 		printf("%s%s\n", r->nobjects ? "\n" : "", title);
 	r->nobjects++;
@@ -77,46 +33,16 @@ void report_object(struct report *r, const char *title)
 void report_object_end(struct report *r)
 {
 	if (r->format.json)
-		close_brace(r, '}');
+		json_close(&r->json, '}');
 }
 
-static void json_value(const struct column *c, const char *text)
+static void record_json(struct report *r, const char *key, const struct column *cols,
+			unsigned int n, const void *row)
 {
-	if (!text)
-		fputs("null", stdout);
-	else if (c->type == COLUMN_NUMBER)
-		fputs(text, stdout);
-	else if (c->type == COLUMN_BOOL)
-		fputs(*text == '1' ? "true" : "false", stdout);
-	else
-		json_string(text);
-}
-
-/* One value a line in what the printer gave. */
-static void json_array(const struct column *c, char *text)
-{
-	struct column item = *c;
-	char *rest, *line = text ? strtok_r(text, "\n", &rest) : NULL;
-
-	item.type = c->type == COLUMN_NUMBERS ? COLUMN_NUMBER : COLUMN_STRING;
-	putchar('[');
-	for (const char *sep = ""; line; line = strtok_r(NULL, "\n", &rest), sep = ", ") {
-		fputs(sep, stdout);
-		json_value(&item, line);
-	}
-	putchar(']');
-}
-
-static void record_json(struct report *r, const struct column *c, const void *row)
-{
-	_cleanup_free_ char *text = c->print(row, c, &r->format);
-
-	next_line(r);
-	printf("\"%s\": ", c->key);
-	if (c->type == COLUMN_STRINGS || c->type == COLUMN_NUMBERS)
-		json_array(c, text);
-	else
-		json_value(c, text);
+	json_open(&r->json, key, '{');
+	for (unsigned int i = 0; i < n; i++)
+		json_column(&r->json, &cols[i], row, &r->format);
+	json_close(&r->json, '}');
 }
 
 void report_record(struct report *r, const char *key, const char *title, const struct column *cols,
@@ -125,10 +51,7 @@ void report_record(struct report *r, const char *key, const char *title, const s
 	size_t width = 0;
 
 	if (r->format.json) {
-		open_brace(r, key, '{');
-		for (unsigned int i = 0; i < n; i++)
-			record_json(r, &cols[i], row);
-		close_brace(r, '}');
+		record_json(r, key, cols, n, row);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++)
@@ -137,8 +60,10 @@ void report_record(struct report *r, const char *key, const char *title, const s
 	printf("\n%s\n", title);
 	for (unsigned int i = 0; i < n; i++) {
 		_cleanup_free_ char *text = cols[i].print(row, &cols[i], &r->format);
+		const char *color = text ? column_color(&cols[i], text, &r->format) : NULL;
 
-		printf("  %-*s  %s\n", (int)width, cols[i].name, text ? text : "-");
+		printf("  %-*s  %s%s%s\n", (int)width, cols[i].name, color ? color : "",
+		       text ? text : "-", color ? COLOR_END : "");
 	}
 }
 
@@ -147,22 +72,21 @@ void report_table(struct report *r, const char *key, const char *title, const st
 {
 	struct table *t;
 
-	if (!count && !r->format.json)
+	if (r->format.json) {
+		json_open(&r->json, key, '[');
+		for (size_t i = 0; i < count; i++)
+			record_json(r, NULL, cols, n, (const char *)rows + i * size);
+		json_close(&r->json, ']');
+		return;
+	}
+	if (!count)
 		return;
 	t = table_new(key, cols, n, NULL, &r->format);
 	for (size_t i = 0; i < count; i++)
 		table_add(t, (const char *)rows + i * size);
-	if (r->format.json) {
-		_cleanup_free_ char *member = table_json_member(t);
-
-		/* it begins with a line end of its own */
-		printf("%s%s", r->comma ? "," : "", member);
-		r->comma = true;
-	} else {
-		printf("\n%s\n", title);
-		fflush(stdout);
-		table_print(t);
-	}
+	printf("\n%s\n", title);
+	fflush(stdout);
+	table_print(t);
 	table_free(t);
 }
 
@@ -170,12 +94,10 @@ void report_lines(struct report *r, const char *key, const char *title, char *co
 		  size_t n)
 {
 	if (r->format.json) {
-		open_brace(r, key, '[');
-		for (size_t i = 0; i < n; i++) {
-			next_line(r);
-			json_string(lines[i]);
-		}
-		close_brace(r, ']');
+		json_open(&r->json, key, '[');
+		for (size_t i = 0; i < n; i++)
+			json_string(&r->json, NULL, lines[i]);
+		json_close(&r->json, ']');
 		return;
 	}
 	if (n)

@@ -8,13 +8,12 @@
 #ifndef IPC_INSPECT_REPORT_H
 #define IPC_INSPECT_REPORT_H
 
-#include "tools/ipc-inspect/column.h"
+#include "tools/ipc-inspect/json.h"
 
 struct report {
 	struct format format;
+	struct json json;
 	unsigned int nobjects;
-	unsigned int depth;	/* of braces */
-	bool comma;		/* something stands before in this brace */
 };
 
 void report_begin(struct report *r, const struct format *f);

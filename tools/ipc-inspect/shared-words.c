@@ -59,7 +59,7 @@ static const struct column lock_columns[] = {
 	{ "NAME", "name", COLUMN_STRING, 0, column_chars, OFF(name), "which lock" },
 	{ "OWNER", "owner_slot", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(owner),
 	  "slot that holds it" },
-	{ "OWNER-STATE", "owner_state", COLUMN_STRING, 0, column_str, OFF(owner_state),
+	{ "OWNER-STATE", "owner_state", COLUMN_STRING, COLUMN_STATE, column_str, OFF(owner_state),
 	  "alive, dead, or unknown: the slot is not in use" },
 	{ "WAITERS", "waiters", COLUMN_BOOL, 0, column_bool, OFF(waiters), "somebody may wait" },
 	{ "DIED", "last_owner_died", COLUMN_BOOL, 0, column_bool, OFF(died),

@@ -15,8 +15,7 @@
 
 struct general {
 	const char *kind;
-	char name[64];
-	char object[32];
+	char *name, *object;
 	char *states;		/* a line each */
 	uint64_t depth, capacity, waiters;
 	const char *unit;
@@ -34,9 +33,9 @@ static char *print_depth(const void *row, const struct column *c, const struct f
 #define OFF(member) offsetof(struct general, member)
 static const struct column general_columns[] = {
 	{ "kind", "kind", COLUMN_STRING, 0, column_str, OFF(kind), "" },
-	{ "name", "name", COLUMN_STRING, 0, column_chars, OFF(name), "" },
-	{ "object", "object", COLUMN_STRING, 0, column_chars, OFF(object), "" },
-	{ "state", "state", COLUMN_STRINGS, 0, column_lines, OFF(states), "" },
+	{ "name", "name", COLUMN_STRING, 0, column_str, OFF(name), "" },
+	{ "object", "object", COLUMN_STRING, 0, column_str, OFF(object), "" },
+	{ "state", "state", COLUMN_STRINGS, COLUMN_STATE, column_lines, OFF(states), "" },
 	{ "depth", "depth", COLUMN_NUMBER, 0, print_depth, OFF(depth), "" },
 	{ "capacity", "capacity", COLUMN_NUMBER, 0, print_depth, OFF(capacity), "" },
 	{ "unit", "unit", COLUMN_STRING, 0, column_str, OFF(unit), "" },
@@ -53,6 +52,8 @@ static void show_general(struct report *r, const struct subject *s)
 	bool good = s->opened && s->view.verdict == VIEW_GOOD;
 	struct general g = {
 		.kind = subject_kind(s),
+		.name = subject_name(s) ? text_safe(subject_name(s), KIPC_NAME_MAX) : NULL,
+		.object = subject_text(s),
 		.states = state_names(s->sum.states, "\n"),
 		.depth = s->sum.depth,
 		.capacity = s->sum.capacity,
@@ -64,11 +65,10 @@ static void show_general(struct report *r, const struct subject *s)
 		.slots = good ? s->view.hdr.npeers : ABSENT,
 	};
 
-	if (good)
-		snprintf(g.name, sizeof(g.name), "%.63s", s->view.hdr.name);
-	snprintf(g.object, sizeof(g.object), "%d:%d", s->via.pid, s->via.fd);
 	report_record(r, "summary", "summary", general_columns,
 		      sizeof(general_columns) / sizeof(general_columns[0]), &g);
+	free(g.name);
+	free(g.object);
 	free(g.states);
 	free(g.holders);
 }
@@ -183,7 +183,7 @@ struct peer_row {
 #define OFF(member) offsetof(struct peer_row, member)
 static const struct column peer_columns[] = {
 	{ "SLOT", "slot", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(slot), "" },
-	{ "STATE", "state", COLUMN_STRING, 0, column_str, OFF(state), "alive, dead" },
+	{ "STATE", "state", COLUMN_STRING, COLUMN_STATE, column_str, OFF(state), "alive, dead" },
 	{ "PID", "pid", COLUMN_NUMBER, COLUMN_RIGHT, column_opt_u64, OFF(pid),
 	  "process here that has the slot's lock" },
 	{ "RECORDED", "recorded_pid", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(recorded_pid),
@@ -259,9 +259,11 @@ static void show_peers(struct report *r, const struct subject *s)
 
 /* ---- all ---- */
 
-static void show_one(struct report *r, const struct subject *s)
+static int show_one(const struct subject *s, void *arg)
 {
-	_cleanup_free_ char *title = xasprintf("%s %d:%d", subject_kind(s), s->via.pid, s->via.fd);
+	struct report *r = arg;
+	_cleanup_free_ char *object = subject_text(s);
+	_cleanup_free_ char *title = xasprintf("%s %s", subject_kind(s), object);
 
 	report_object(r, title);
 	show_general(r, s);
@@ -273,41 +275,24 @@ static void show_one(struct report *r, const struct subject *s)
 	if (s->data)
 		s->kind->show(s->data, &s->peers, r);
 	report_object_end(r);
+	if (s->sum.states & STATE_DAMAGED)
+		return EXIT_DAMAGE;
+	return s->sum.states & STATE_NO_ACCESS ? EXIT_UNSUPPORTED : EXIT_OK;
 }
 
 static int show(const struct command *cmd, struct invocation *inv)
 {
-	struct objects objects;
 	struct report report;
-	int code, r;
+	int code;
 
 	(void)cmd;
 	if (!inv->targets.n) {
-		warnx("show: which object? PID:FD or pid:PID; `ipc-inspect list' prints them");
+		warnx("show: which object? `ipc-inspect list' prints them");
 		return EXIT_USAGE;
 	}
-	r = objects_find(&objects);
-	if (r < 0) {
-		warnx("/proc: %s", strerror(-r));
-		return EXIT_FAILED;
-	}
-	code = targets_check(&inv->targets, &objects, true);
 	report_begin(&report, &inv->format);
-	for (size_t i = 0; i < objects.n; i++) {
-		struct subject s;
-
-		if (!targets_match(&inv->targets, &objects.object[i]) ||
-		    subject_open(&s, &objects.object[i], true))
-			continue;
-		show_one(&report, &s);
-		if (!code && (s.sum.states & STATE_DAMAGED))
-			code = EXIT_DAMAGE;
-		if (!code && (s.sum.states & STATE_NO_ACCESS))
-			code = EXIT_UNSUPPORTED;
-		subject_close(&s);
-	}
+	code = subjects_each(&inv->targets, EACH_DEEP | EACH_NEEDED, show_one, &report);
 	report_end(&report);
-	objects_free(&objects);
 	return code;
 }
 

@@ -37,7 +37,10 @@ static void judge(struct subject *s, bool deep)
 	peers_read(&s->view, &s->peers);
 	if (s->peers.dead)
 		s->sum.states |= STATE_DEAD_OWNER;
-	if (deep)
+	/* what has a name lives by it */
+	if (!s->peers.alive && !s->view.hdr.name[0])
+		s->sum.states |= STATE_ORPHAN;
+	if (deep && !s->view.image)
 		peers_identify(&s->peers, &s->object->holders);
 	s->kind = kind_of(s->view.hdr.kind);
 	s->data = s->kind ? s->kind->load(&s->view, deep) : NULL;
@@ -49,29 +52,40 @@ static void judge(struct subject *s, bool deep)
 		s->sum.states |= STATE_DAMAGED;
 }
 
-int subject_open(struct subject *s, const struct object *object, bool deep)
+/* Any of what it is held by will do, as long as it is still that object's. */
+static int open_held(struct subject *s)
 {
+	const struct object *object = s->object;
 	bool refused = false;
 
-	memset(s, 0, sizeof(*s));
-	s->object = object;
-	s->sum.depth = s->sum.capacity = ABSENT;
-	/* any of its descriptors will do, as long as it is still that object's */
 	for (size_t i = 0; i < object->holders.n; i++) {
 		int r;
 
 		s->via = object->holders.handle[i];
-		r = view_open(&s->view, s->via.pid, s->via.fd, object->dev, object->ino);
+		r = view_open(&s->view, &s->via, object->dev, object->ino);
 		refused |= r == -EACCES || r == -EPERM;
-		if (!r) {
-			s->opened = true;
-			judge(s, deep);
+		if (!r)
 			return 0;
-		}
 	}
-	if (!refused)
-		return -ENOENT;
 	s->via = object->holders.handle[0];
+	return refused ? -EACCES : -ENOENT;
+}
+
+int subject_open(struct subject *s, const struct object *object, bool deep)
+{
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	s->object = object;
+	s->sum.depth = s->sum.capacity = ABSENT;
+	r = object->path ? view_open_image(&s->view, object->path) : open_held(s);
+	if (!r) {
+		s->opened = true;
+		judge(s, deep);
+		return 0;
+	}
+	if (object->path || r != -EACCES)
+		return r;
 	s->sum.states |= STATE_NO_ACCESS;
 	return 0;
 }
@@ -102,11 +116,31 @@ const char *subject_kind(const struct subject *s)
 	return name ? name : "unknown";
 }
 
+char *subject_text(const struct subject *s)
+{
+	char handle[HANDLE_TEXT];
+
+	if (s->object->path)
+		return text_safe(s->object->path, strlen(s->object->path));
+	return xstrdup(handle_text(&s->via, handle));
+}
+
+const char *subject_name(const struct subject *s)
+{
+	bool header = s->opened &&
+		      (s->view.verdict == VIEW_GOOD || s->view.verdict == VIEW_FOREIGN);
+
+	/* of another version it may not even end */
+	return header && *s->view.hdr.name && !s->view.hdr.name[KIPC_NAME_MAX] ?
+		       s->view.hdr.name :
+		       NULL;
+}
+
 char *state_names(unsigned int states, const char *sep)
 {
 	static const char *const names[STATES] = {
 		"damaged", "dead owner", "torn", "shutdown",
-		"full", "unfinished", "other version", "no access",
+		"full", "orphan", "unfinished", "other version", "no access",
 	};
 	char *text = NULL;
 

@@ -8,7 +8,8 @@
 #include "tools/common/xalloc.h"
 
 struct table {
-	struct libscols_table *scols;
+	struct libscols_table *scols;	/* NULL: JSON */
+	struct json json;
 	const struct column *cols;
 	struct selection sel;
 	struct format format;
@@ -22,14 +23,6 @@ static void must(int r)
 
 static void add_column(struct table *t, const struct column *c)
 {
-	static const int json[] = {
-		[COLUMN_STRING] = SCOLS_JSON_STRING,
-		[COLUMN_NUMBER] = SCOLS_JSON_NUMBER,
-		[COLUMN_BOOL] = SCOLS_JSON_BOOLEAN,
-		[COLUMN_STRINGS] = SCOLS_JSON_ARRAY_STRING,
-		[COLUMN_NUMBERS] = SCOLS_JSON_ARRAY_NUMBER,
-	};
-	bool array = c->type == COLUMN_STRINGS || c->type == COLUMN_NUMBERS;
 	struct libscols_column *sc;
 	int flags = 0;
 
@@ -37,16 +30,9 @@ static void add_column(struct table *t, const struct column *c)
 		flags |= SCOLS_FL_RIGHT;
 	if (c->flags & COLUMN_TRUNC)
 		flags |= SCOLS_FL_TRUNC;
-	if (t->format.json && array)
-		flags |= SCOLS_FL_WRAP;
-	sc = xcheck(scols_table_new_column(t->scols, t->format.json ? c->key : c->name, 0, flags));
-	must(scols_column_set_json_type(sc, json[c->type]));
-	/* an item of an array ends with its line */
-	if (t->format.json && array)
-		must(scols_column_set_wrapfunc(sc, scols_wrapnl_chunksize, scols_wrapnl_nextchunk,
-					       NULL));
+	sc = xcheck(scols_table_new_column(t->scols, c->name, 0, flags));
 	/* text_safe() has been here already */
-	must(scols_column_set_safechars(sc, "\\\n"));
+	must(scols_column_set_safechars(sc, "\\"));
 }
 
 struct table *table_new(const char *key, const struct column *cols, unsigned int n,
@@ -60,56 +46,62 @@ struct table *table_new(const char *key, const struct column *cols, unsigned int
 		t->sel = *sel;
 	else
 		selection_default(&t->sel, cols, n, true);
-	t->scols = xcheck(scols_new_table());
-	must(scols_table_set_name(t->scols, key));
-	must(scols_table_enable_json(t->scols, f->json));
-	if (!f->json) {
-		must(scols_table_enable_raw(t->scols, f->raw));
-		must(scols_table_enable_noheadings(t->scols, f->noheadings));
+	if (f->json) {
+		json_begin(&t->json, f, key);
+		return t;
 	}
+	t->scols = xcheck(scols_new_table());
+	must(scols_table_enable_raw(t->scols, f->raw));
+	must(scols_table_enable_noheadings(t->scols, f->noheadings));
+	must(scols_table_enable_colors(t->scols, f->color));
 	for (unsigned int i = 0; i < t->sel.n; i++)
 		add_column(t, &cols[t->sel.col[i]]);
 	return t;
 }
 
+static void add_json(struct table *t, const void *row)
+{
+	json_open(&t->json, NULL, '{');
+	for (unsigned int i = 0; i < t->sel.n; i++)
+		json_column(&t->json, &t->cols[t->sel.col[i]], row, &t->format);
+	json_close(&t->json, '}');
+}
+
 void table_add(struct table *t, const void *row)
 {
-	struct libscols_line *line = xcheck(scols_table_new_line(t->scols, NULL));
+	struct libscols_line *line;
 
+	if (t->format.json) {
+		add_json(t, row);
+		return;
+	}
+	line = xcheck(scols_table_new_line(t->scols, NULL));
 	for (unsigned int i = 0; i < t->sel.n; i++) {
 		const struct column *c = &t->cols[t->sel.col[i]];
 		char *text = c->print(row, c, &t->format);
+		const char *color;
 
-		if (!text && !t->format.json)
+		if (!text)
 			text = xstrdup("-");
-		if (text)
-			must(scols_line_refer_data(line, i, text));
+		color = column_color(c, text, &t->format);
+		if (color)
+			must(scols_cell_set_color(scols_line_get_cell(line, i), color));
+		must(scols_line_refer_data(line, i, text));
 	}
 }
 
 void table_print(struct table *t)
 {
-	must(scols_print_table(t->scols));
-}
-
-char *table_json_member(struct table *t)
-{
-	char *text, *end;
-
-	must(scols_print_table_to_string(t->scols, &text));
-	end = strrchr(text, '}');
-	if (*text != '{' || !end)
-		errx(1, "libsmartcols: no JSON");
-	while (end > text + 1 && (end[-1] == '\n' || end[-1] == ' '))
-		end--;
-	*end = '\0';
-	memmove(text, text + 1, (size_t)(end - text));
-	return text;
+	if (t->format.json)
+		json_end(&t->json);
+	else
+		must(scols_print_table(t->scols));
 }
 
 void table_free(struct table *t)
 {
-	scols_unref_table(t->scols);
+	if (t->scols)
+		scols_unref_table(t->scols);
 	free(t);
 }
 
