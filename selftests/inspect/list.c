@@ -185,6 +185,33 @@ TEST(queue_taken_and_returned)
 	kipc_queue_close(q);
 }
 
+/* head lags by any number of laps when messages are dropped and none is taken. */
+TEST(queue_dropping)
+{
+	KIPC_OPTS(kipc_queue_opts, opts, .capacity = 3, .msg_size = 32,
+		  .overflow = KIPC_OVERFLOW_DROP_OLDEST);
+	struct kipc_queue *q;
+	struct kipc_msg msg;
+	struct run r;
+
+	skip_without_tool();
+	ASSERT_EQ(0, kipc_queue_create(NULL, &opts, &q));
+	for (int i = 0; i < 100; i++)
+		ASSERT_EQ(0, kipc_queue_put(q, "x", 1, KIPC_NOWAIT));
+	r = list_own();
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert o['depth'] == 3 and o['state'] == ['full'], o");
+	run_free(&r);
+	/* a place that was given up between two messages is none */
+	ASSERT_EQ(0, kipc_queue_reserve(q, 1, &msg, KIPC_NOWAIT));
+	ASSERT_EQ(0, kipc_queue_abort(q, &msg));
+	r = list_own();
+	EXPECT_EQ(0, r.code);
+	EXPECT_JSON(r.out, "assert o['depth'] == 2, o");
+	run_free(&r);
+	kipc_queue_close(q);
+}
+
 static int get_one(void *q)
 {
 	char c;

@@ -8,8 +8,7 @@
 #include "tools/common/procfs.h"
 #include "tools/common/xalloc.h"
 
-/* 1: locked, 0: not, negative errno. */
-static int byte_locked(const struct view *v, uint32_t slot)
+int peers_locked(const struct view *v, uint32_t slot)
 {
 	const struct kipc_seg_image *im = &v->hdr.image;
 	struct flock fl = {
@@ -32,7 +31,7 @@ static bool is_dead(const struct view *v, uint32_t slot, const struct kipc_peer 
 {
 	struct kipc_peer again;
 
-	if (byte_locked(v, slot) != 0)
+	if (peers_locked(v, slot) != 0)
 		return false;
 	if (view_read(v, KIPC_SEG_PEERS_OFF + (slot - 1) * sizeof(again), &again, sizeof(again)))
 		return false;

@@ -40,6 +40,9 @@ struct peers {
 int peers_read(struct view *v, struct peers *p);
 void peers_free(struct peers *p);
 
+/* Whether the slot's byte is locked, or was when the image was saved: 1, 0, or a negative errno. */
+int peers_locked(const struct view *v, uint32_t slot);
+
 /* Finds out which processes they are; h: all that is known to hold the segment open. */
 void peers_identify(struct peers *p, const struct holders *h);
 

@@ -29,6 +29,44 @@ char *text_safe(const char *s, size_t n)
 	return out;
 }
 
+/* RFC 3629: no surrogates, nothing overlong. */
+size_t text_utf8(const char *text, size_t left)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	uint32_t c = left ? s[0] : 0xff;
+	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+	if (!n || n > left)
+		return 0;
+	c &= n == 1 ? 0x7f : 0x7fu >> n;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) ||
+	    (c >= 0xd800 && c < 0xe000))
+		return 0;
+	return n;
+}
+
+bool text_is_utf8(const char *s, size_t n)
+{
+	for (size_t i = 0, len; i < n; i += len) {
+		len = text_utf8(s + i, n - i);
+		if (!len)
+			return false;
+	}
+	return true;
+}
+
+bool text_is_control(const char *s, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)s;
+
+	return n == 1 ? u[0] < 0x20 || u[0] == 0x7f : n == 2 && u[0] == 0xc2 && u[1] < 0xa0;
+}
+
 char *text_join(char *text, const char *sep, const char *fmt, ...)
 {
 	size_t have = text ? strlen(text) : 0, gap = text ? strlen(sep) : 0, len;

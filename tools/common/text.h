@@ -8,6 +8,7 @@
 #ifndef TOOLS_COMMON_TEXT_H
 #define TOOLS_COMMON_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,13 @@
  * byte as \xNN.
  */
 char *text_safe(const char *s, size_t n);
+
+/* Bytes of the UTF-8 sequence at s, of which n are there; 0: it is none. */
+size_t text_utf8(const char *s, size_t n);
+/* All of it is UTF-8. */
+bool text_is_utf8(const char *s, size_t n);
+/* That sequence (n: its bytes) is a control character: C0, DEL, C1. */
+bool text_is_control(const char *s, size_t n);
 
 /*
  * Appends to a malloc'ed text, which may be NULL, with sep between: gives the result, malloc'ed.

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "tools/common/text.h"
 #include "tools/common/xalloc.h"
 
 static void put_string(const char *s)
@@ -124,43 +125,20 @@ void json_column(struct json *j, const struct column *c, const void *row, const 
 		put_value(c->type, text);
 }
 
-/* ---- text from elsewhere ---- */
-
-/* Bytes of the UTF-8 sequence at s, 0: none.  (RFC 3629: no surrogates, nothing overlong.) */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-	uint32_t c = s[0];
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-
-	if (!n || n > left)
-		return 0;
-	c &= n == 1 ? 0x7f : 0x7fu >> n;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) ||
-	    (c >= 0xd800 && c < 0xe000))
-		return 0;
-	return n;
-}
-
 char *json_text(const void *bytes, size_t n)
 {
-	const unsigned char *s = bytes;
-	char *text = xcheck(malloc(6 * n + 3)), *p = text;
+	const char *s = bytes;
+	char *text, *p;
 
+	if (!text_is_utf8(bytes, n))
+		return NULL;
+	text = p = xcheck(malloc(6 * n + 3));
 	*p++ = '"';
 	for (size_t i = 0, len; i < n; i += len) {
-		len = utf8_length(s + i, n - i);
-		if (!len) {
-			free(text);
-			return NULL;
-		}
-		/* C1 controls drive terminals as well: they begin with 0xc2 and a byte below 0xa0 */
-		if (s[i] < 0x20 || s[i] == 0x7f || (s[i] == 0xc2 && s[i + 1] < 0xa0)) {
-			p += sprintf(p, "\\u%04x", len == 1 ? s[i] : s[i + 1]);
+		len = text_utf8(s + i, n - i);
+		if (text_is_control(s + i, len)) {
+			/* of two bytes, the second one is the number */
+			p += sprintf(p, "\\u%04x", (unsigned char)s[i + len - 1]);
 			continue;
 		}
 		if (s[i] == '"' || s[i] == '\\')

@@ -1,71 +1,15 @@
 // SPDX-License-Identifier: MIT
-/*
- * Managers: uapi/kipc/manager.h.
- *
- * The objects in the arena are found through their registry, which others change as we read: what
- * looks impossible is looked at again (view_confirm()) before it is called so.
- */
-#include "uapi/kipc/manager.h"
-
-#include <errno.h>
+/* Managers: uapi/kipc/manager.h. */
+#include "tools/ipc-inspect/kind-manager.h"
 
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
-#include "tools/ipc-inspect/kind.h"
-#include "uapi/kipc/dict.h"
-#include "uapi/kipc/list.h"
 
 /* Objects that list and show look at, at most. */
 #define LOOK_SHALLOW	1024u
 #define LOOK_DEEP	(1u << 20)
 /* Objects that show prints a row for. */
 #define ROWS_MAX	256u
-#define WORDS		512u
-
-struct type_row {
-	char name[24];
-	uint64_t count;
-};
-
-struct content {
-	char type[24];
-	char name[64];
-	uint64_t id, refs;
-	uint64_t len;	/* ABSENT */
-	uint32_t lock;	/* word */
-	struct lock_row owner;
-};
-
-struct held {
-	uint32_t locks, guards;
-};
-
-struct manager {
-	struct kipc_mgr_header sh;	/* our copy */
-	uint64_t size, max_size;	/* bytes of spans */
-	uint64_t waiters;		/* locks that somebody waits for */
-	uint64_t examined;		/* objects */
-	struct type_row types[KIPC_OBJ_MAX];
-	struct content *rows;
-	uint32_t nrows;
-	struct held held[KIPC_PEER_MAX + 1];
-	const char *intent;
-};
-
-static const char *type_name(uint32_t kind)
-{
-	static const char *const names[] = {
-		[KIPC_OBJ_LIST] = "list", [KIPC_OBJ_DICT] = "dict",
-		[KIPC_OBJ_LOCK] = "lock", [KIPC_OBJ_RLOCK] = "rlock",
-	};
-
-	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
-}
-
-static bool is_lock(uint32_t kind)
-{
-	return kind == KIPC_OBJ_LOCK || kind == KIPC_OBJ_RLOCK;
-}
 
 static int check_geometry(struct view *v, struct manager *m)
 {
@@ -89,37 +33,7 @@ static int check_geometry(struct view *v, struct manager *m)
 
 /* ---- one object ---- */
 
-struct look {
-	struct view *v;
-	struct manager *m;
-	uint64_t word_off;	/* of its word in the registry */
-	uint64_t word;
-	struct kipc_obj_header o;
-	bool there;
-};
-
-static int look_at_object(void *arg, bool last)
-{
-	struct look *l = arg;
-
-	l->there = false;
-	if (view_read(l->v, l->word_off, &l->word, sizeof(l->word)))
-		return view_problem(l->v, "manager: the registry at %lu can't be read",
-				    (unsigned long)l->word_off);
-	if (!l->word || (l->word & KIPC_REG_FREE))
-		return 0;	/* gone meanwhile */
-	if (l->word % 16 == 0 && !view_read(l->v, l->word, &l->o, sizeof(l->o)) &&
-	    l->o.kind && l->o.kind < KIPC_OBJ_MAX && l->o.id) {
-		l->there = true;
-		return 0;
-	}
-	if (last)
-		view_problem(l->v, "manager: the registry has no object at %lu",
-			     (unsigned long)l->word);
-	return -EPROTO;
-}
-
-static void count_guard(struct manager *m, uint32_t word, bool user)
+static void count_lock(struct manager *m, uint32_t word, bool user)
 {
 	uint32_t slot = word & KIPC_LOCK_OWNER;
 
@@ -139,84 +53,48 @@ static uint64_t look_at_dict(struct view *v, struct manager *m, uint64_t off)
 	struct kipc_guard guards[KIPC_DICT_STRIPES];
 	uint64_t len = 0;
 
-	if (view_read(v, off + offsetof(struct kipc_dict_shared, guards), guards, sizeof(guards)))
+	off += offsetof(struct kipc_dict_shared, guards);
+	if (view_read(v, off, guards, sizeof(guards)))
 		return ABSENT;
 	for (unsigned int i = 0; i < KIPC_DICT_STRIPES; i++) {
-		count_guard(m, guards[i].lock, false);
+		count_lock(m, guards[i].lock, false);
 		len += guards[i].data[KIPC_DICT_COUNT];
 	}
 	return len;
 }
 
-static void object_name(struct view *v, uint64_t off, char name[64])
-{
-	struct kipc_dir_entry e;
+struct loading {
+	struct view *v;
+	struct manager *m;
+};
 
-	name[0] = '\0';
-	if (off && !view_read(v, off, &e, sizeof(e))) {
-		memcpy(name, e.name, sizeof(e.name));
-		name[63] = '\0';
-	}
-}
-
-static void add_object(struct look *l)
+static bool add_object(uint64_t off, const struct kipc_obj_header *o, void *arg)
 {
+	struct loading *l = arg;
 	struct manager *m = l->m;
-	const struct kipc_obj_header *o = &l->o;
 	uint64_t len = ABSENT;
-	struct content *c;
+	struct manager_row *row;
 
 	m->types[o->kind].count++;
-	count_guard(m, o->guard.lock, is_lock(o->kind));
+	count_lock(m, o->guard.lock, manager_is_lock(o->kind));
 	if (o->kind == KIPC_OBJ_LIST)
 		len = o->guard.data[KIPC_LIST_LEN];
 	else if (o->kind == KIPC_OBJ_DICT)
-		len = look_at_dict(l->v, m, l->word);
+		len = look_at_dict(l->v, m, off);
 	/* a row for those that somebody can name, or waits for */
 	if (!m->rows || m->nrows == ROWS_MAX || !(o->name || o->guard.lock))
-		return;
-	c = &m->rows[m->nrows++];
-	snprintf(c->type, sizeof(c->type), "%s", m->types[o->kind].name);
-	object_name(l->v, o->name, c->name);
-	c->id = o->id;
-	c->refs = o->refs;
-	c->len = len;
-	c->lock = o->guard.lock;
+		return true;
+	row = &m->rows[m->nrows++];
+	memcpy(row->type, m->types[o->kind].name, sizeof(row->type));
+	manager_object_name(l->v, o, row->name);
+	row->id = o->id;
+	row->refs = o->refs;
+	row->len = len;
+	row->lock = o->guard.lock;
+	return true;
 }
 
 /* ---- all of them ---- */
-
-static void walk(struct view *v, struct manager *m, uint64_t limit)
-{
-	struct look l = { .v = v, .m = m };
-	uint64_t words[WORDS], first = 0, high = m->sh.reg_high, n;
-
-	for (unsigned int i = 0; i < KIPC_REG_CHUNKS && first < high; i++) {
-		uint64_t size = (uint64_t)KIPC_REG_FIRST << i, base = m->sh.registry[i];
-		uint64_t used = high - first < size ? high - first : size;
-
-		for (uint64_t at = 0; at < used; at += n) {
-			n = used - at < WORDS ? used - at : WORDS;
-			if (view_read(v, base + 8 * at, words, 8 * n)) {
-				view_problem(v, "manager: registry chunk %u can't be read", i);
-				return;
-			}
-			for (uint64_t j = 0; j < n; j++) {
-				if (!words[j] || (words[j] & KIPC_REG_FREE))
-					continue;
-				if (m->examined == limit)
-					return;
-				m->examined++;
-				l.word_off = base + 8 * (at + j);
-				if (view_confirm(look_at_object, &l))
-					return;		/* one is enough */
-				if (l.there)
-					add_object(&l);
-			}
-		}
-		first += size;
-	}
-}
 
 static void manager_free(void *data)
 {
@@ -242,21 +120,16 @@ static void *manager_load(struct view *v, bool deep)
 		manager_free(m);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < KIPC_OBJ_MAX; i++) {
-		const char *name = type_name(i);
-
-		if (name)
-			snprintf(m->types[i].name, sizeof(m->types[i].name), "%s", name);
-		else
-			snprintf(m->types[i].name, sizeof(m->types[i].name), "kind %u", i);
-	}
+	for (uint32_t i = 0; i < KIPC_OBJ_MAX; i++)
+		manager_type_name(i, m->types[i].name);
 	m->intent = m->sh.intent.op < sizeof(intents) / sizeof(intents[0]) ?
 			    intents[m->sh.intent.op] :
 			    "unknown";
 	m->waiters += !!(m->sh.lock & KIPC_LOCK_WAITERS);
 	if (deep)
 		m->rows = xcalloc(ROWS_MAX, sizeof(*m->rows));
-	walk(v, m, deep ? LOOK_DEEP : LOOK_SHALLOW);
+	m->examined = manager_each_object(v, m, deep ? LOOK_DEEP : LOOK_SHALLOW, add_object,
+					  &(struct loading){ .v = v, .m = m });
 	return m;
 }
 
@@ -275,7 +148,7 @@ static void manager_summary(const void *data, struct summary *s)
 static char *manager_holds(const void *data, uint32_t slot)
 {
 	const struct manager *m = data;
-	const struct held *h = &m->held[slot];
+	const struct manager_held *h = &m->held[slot];
 	char *text = NULL;
 
 	if (lock_held_by(m->sh.lock, slot))
@@ -307,14 +180,14 @@ static const struct column record[] = {
 };
 #undef OFF
 
-#define OFF(member) offsetof(struct type_row, member)
+#define OFF(member) offsetof(struct manager_type, member)
 static const struct column type_columns[] = {
 	{ "TYPE", "type", COLUMN_STRING, 0, column_chars, OFF(name), "" },
 	{ "COUNT", "count", COLUMN_NUMBER, COLUMN_RIGHT, column_u64, OFF(count), "" },
 };
 #undef OFF
 
-#define OFF(member) offsetof(struct content, member)
+#define OFF(member) offsetof(struct manager_row, member)
 static const struct column content_columns[] = {
 	{ "TYPE", "type", COLUMN_STRING, 0, column_chars, OFF(type), "" },
 	{ "NAME", "name", COLUMN_STRING, 0, column_chars, OFF(name), "" },
@@ -333,7 +206,7 @@ static const struct column content_columns[] = {
 static void manager_show(const void *data, const struct peers *p, struct report *r)
 {
 	const struct manager *m = data;
-	struct type_row types[KIPC_OBJ_MAX];
+	struct manager_type types[KIPC_OBJ_MAX];
 	struct lock_row locks[2];
 	uint32_t ntypes = 0;
 
@@ -360,4 +233,5 @@ const struct kind kind_manager = {
 	.summary = manager_summary,
 	.show = manager_show,
 	.holds = manager_holds,
+	.dump = manager_dump,
 };

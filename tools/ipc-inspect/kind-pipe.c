@@ -1,34 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Pipes: uapi/kipc/pipe.h. */
-#include "uapi/kipc/pipe.h"
+#include "tools/ipc-inspect/kind-pipe.h"
 
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
-#include "tools/ipc-inspect/kind.h"
 
 /* A ring with less room than this takes nothing but an empty message. */
 #define NEARLY_FULL	(2 * KIPC_PIPE_RECORD)
-
-struct way {
-	char name[16];
-	uint64_t queued;		/* bytes of the ring in use */
-	uint64_t ring;			/* bytes */
-	uint64_t head, tail;		/* positions in bytes */
-	uint64_t sent, received, cuts;
-	bool shutdown;
-	bool sending, receiving;	/* a message longer than the ring is under way */
-	bool full;
-};
-
-struct pipe {
-	struct kipc_pipe_header sh;	/* our copy */
-	bool simplex, exclusive;
-	bool geometry;			/* it can be believed */
-	unsigned int nways, first;
-	uint64_t queued, waiters;
-	struct way way[KIPC_PIPE_WAYS];
-	struct bell_row bells[2 * KIPC_PIPE_WAYS];
-};
 
 static int check_geometry(struct view *v, struct pipe *p)
 {
@@ -48,19 +26,14 @@ static int check_geometry(struct view *v, struct pipe *p)
 	return 0;
 }
 
-static uint64_t position(uint64_t word)
-{
-	return word & ~KIPC_PIPE_BITS;
-}
-
-static void decode_way(const struct pipe *p, struct way *w, unsigned int i)
+static void decode_way(const struct pipe *p, struct pipe_way *w, unsigned int i)
 {
 	const struct kipc_pipe_way *sh = &p->sh.way[i];
 
 	snprintf(w->name, sizeof(w->name), "%u to %u", i, !i);
 	w->ring = p->sh.ring_size;
-	w->head = position(sh->head);
-	w->tail = position(sh->tail);
+	w->head = pipe_position(sh->head);
+	w->tail = pipe_position(sh->tail);
 	w->queued = w->head - w->tail;
 	w->shutdown = sh->head & KIPC_PIPE_SHUT;
 	w->sent = sh->sent;
@@ -177,7 +150,7 @@ static const struct column record[] = {
 };
 #undef OFF
 
-#define OFF(member) offsetof(struct way, member)
+#define OFF(member) offsetof(struct pipe_way, member)
 static const struct column way_columns[] = {
 	{ "WAY", "way", COLUMN_STRING, 0, column_chars, OFF(name), "" },
 	{ "QUEUED", "queued_bytes", COLUMN_NUMBER, COLUMN_RIGHT, column_bytes, OFF(queued), "" },
@@ -227,4 +200,5 @@ const struct kind kind_pipe = {
 	.summary = pipe_summary,
 	.show = pipe_show,
 	.holds = pipe_holds,
+	.dump = pipe_dump,
 };

@@ -5,47 +5,18 @@
  * tail and head are hints that lag behind the cells when somebody died between a claim and its
  * hint, so both are helped forward, on paper, as the library would do it in the segment.
  */
-#include "uapi/kipc/queue.h"
+#include "tools/ipc-inspect/kind-queue.h"
 
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
-#include "tools/ipc-inspect/kind.h"
 
 /* Cells that a hint may lag behind, as far as we look. */
 #define LAG_MAX		65536u
 /* Bytes of cells that we read at most; the rest is not counted. */
 #define EXAMINE_MAX	(1ULL << 30)
 #define CHUNK		(256u << 10)
-/* Read in one go with the body: the cells of most queues whose messages are small. */
-#define WINDOW		4096u
-
-struct claims {
-	uint32_t slot, writing, reading;
-};
-
-struct queue {
-	union {
-		struct kipc_queue_shared sh;	/* our copy */
-		char window[WINDOW];		/* ... and what follows it, up to nwindow */
-	};
-	uint32_t nwindow;
-	uint32_t index_bits;
-	uint64_t lap_mask;
-	uint64_t tail, head;		/* helped forward */
-	uint64_t len;
-	uint64_t put, taken;
-	const char *overflow;
-	bool full, shutdown;
-	bool geometry;		/* it can be believed */
-	uint32_t waiters;
-	/* deep: */
-	uint64_t phases[8];
-	uint64_t examined;		/* cells */
-	struct claims *claims;		/* KIPC_PEER_MAX + 1 of them, by slot */
-	struct claims *held;		/* those that aren't zero */
-	uint32_t nheld;
-	struct bell_row bells[KIPC_QUEUE_BELLS];
-};
+/* Cells that show prints a row for. */
+#define ROWS_MAX	64u
 
 /* Whether what was written once by the creator makes sense; 0 or -EPROTO. */
 static int check_geometry(struct view *v, struct queue *q)
@@ -78,35 +49,18 @@ static int check_geometry(struct view *v, struct queue *q)
 	return 0;
 }
 
-static uint32_t pos_index(const struct queue *q, uint64_t pos)
-{
-	return pos & ((1u << q->index_bits) - 1);
-}
-
-static uint64_t pos_next(const struct queue *q, uint64_t pos)
-{
-	if (pos_index(q, pos) + 1 < q->sh.capacity)
-		return pos + 1;
-	return ((pos >> q->index_bits) + 1) << q->index_bits;
-}
-
-static int64_t pos_distance(const struct queue *q, uint64_t a, uint64_t b)
+int64_t queue_distance(const struct queue *q, uint64_t a, uint64_t b)
 {
 	uint64_t mask = (1ULL << q->index_bits) - 1;
 	int64_t laps = (int64_t)((b & ~mask) - (a & ~mask)) >> q->index_bits;
 
-	return laps * q->sh.capacity + (int64_t)pos_index(q, b) - (int64_t)pos_index(q, a);
+	/* unsigned: hostile positions may overflow */
+	return (int64_t)((uint64_t)laps * q->sh.capacity + queue_index(q, b) - queue_index(q, a));
 }
 
-/* Positions passed since creation. */
-static uint64_t pos_count(const struct queue *q, uint64_t pos)
+uint64_t queue_count(const struct queue *q, uint64_t pos)
 {
-	return (pos >> q->index_bits) * q->sh.capacity + pos_index(q, pos);
-}
-
-static enum kipc_cell_phase phase_of(uint64_t state)
-{
-	return (enum kipc_cell_phase)((state & KIPC_CELL_PHASE) >> KIPC_CELL_PHASE_SHIFT);
+	return (pos >> q->index_bits) * q->sh.capacity + queue_index(q, pos);
 }
 
 /* How many laps the cell is ahead of the position: 0, 1, or lap_mask for "one behind". */
@@ -117,7 +71,7 @@ static uint64_t laps_ahead(const struct queue *q, uint64_t state, uint64_t pos)
 
 static int read_state(const struct view *v, const struct queue *q, uint32_t index, uint64_t *state)
 {
-	uint64_t off = q->sh.cells_off + (uint64_t)index * q->sh.cell_size;
+	uint64_t off = queue_cell_off(q, index);
 	uint64_t at = off - v->hdr.body_off;
 
 	if (off >= v->hdr.body_off && at + sizeof(*state) <= q->nwindow) {
@@ -132,40 +86,72 @@ static int read_body(struct view *v, struct queue *q)
 {
 	uint64_t left = v->file_size - v->hdr.body_off;		/* checked: there is a body */
 
-	q->nwindow = left < WINDOW ? (uint32_t)left : WINDOW;
+	q->nwindow = left < QUEUE_WINDOW ? (uint32_t)left : QUEUE_WINDOW;
 	if (q->nwindow < sizeof(q->sh) || view_read(v, v->hdr.body_off, q->window, q->nwindow))
 		return view_problem(v, "queue: the body can't be read");
 	return check_geometry(v, q);
+}
+
+/* Whether `ahead` laps are ahead, and not behind: the position is over. */
+static bool laps_later(const struct queue *q, uint64_t ahead)
+{
+	return ahead - 1 < q->lap_mask / 2;
+}
+
+/* So many laps the cell at tail can be ahead of it: lib/queue/queue.h says why. */
+#define TAIL_LAPS	2
+
+static bool tail_passes(enum kipc_cell_phase phase, uint64_t ahead)
+{
+	return ahead ? ahead <= TAIL_LAPS : phase != KIPC_CELL_FREE;
+}
+
+/* Head may lag by any number of laps, when nothing was taken of all that went by. */
+static bool head_passes(const struct queue *q, enum kipc_cell_phase phase, uint64_t ahead)
+{
+	return ahead ? laps_later(q, ahead) :
+		       phase == KIPC_CELL_READING || phase == KIPC_CELL_RETURNED;
 }
 
 /* Moves a hint over what was claimed (tail) or taken (head), *ahead: of the cell where it ends. */
 static int help_forward(const struct view *v, const struct queue *q, bool tail, uint64_t *pos,
 			uint64_t *ahead)
 {
-	uint32_t limit = q->sh.capacity < LAG_MAX ? q->sh.capacity : LAG_MAX;
+	uint32_t limit = q->sh.capacity < LAG_MAX ? 4 * q->sh.capacity : LAG_MAX;
 
 	for (uint32_t i = 0; i <= limit; i++) {
-		uint32_t index = pos_index(q, *pos);
+		uint32_t index = queue_index(q, *pos);
 		enum kipc_cell_phase phase;
 		uint64_t state;
-		bool passed;
 
 		if (index >= q->sh.capacity || read_state(v, q, index, &state))
 			return -1;
 		*ahead = laps_ahead(q, state, *pos);
-		phase = phase_of(state);
+		phase = queue_phase(state);
 		if (phase > KIPC_CELL_RETURNED)
 			return -1;
-		passed = *ahead == 1;
-		if (*ahead == 0 && tail)
-			passed = phase != KIPC_CELL_FREE;
-		else if (*ahead == 0)
-			passed = phase == KIPC_CELL_READING || phase == KIPC_CELL_RETURNED;
-		if (!passed)
+		if (!(tail ? tail_passes(phase, *ahead) : head_passes(q, phase, *ahead)))
 			break;
-		*pos = pos_next(q, *pos);
+		/* whole laps at once, what is younger step by step */
+		if (*ahead > TAIL_LAPS)
+			*pos += (*ahead - TAIL_LAPS) << q->index_bits;
+		*pos = queue_next(q, *pos);
 	}
 	return 0;
+}
+
+/* Positions between head and tail that were given up. */
+static uint64_t count_skipped(const struct view *v, const struct queue *q, uint64_t n)
+{
+	uint64_t pos = q->head, skipped = 0, state;
+
+	if (!q->sh.skipped && !q->sh.returned && !q->sh.dropped)
+		return 0;
+	for (uint64_t i = 0; i < n && i < LAG_MAX; i++, pos = queue_next(q, pos))
+		if (!read_state(v, q, queue_index(q, pos), &state) &&
+		    laps_later(q, laps_ahead(q, state, pos)))
+			skipped++;
+	return skipped;
 }
 
 struct look {
@@ -198,13 +184,15 @@ static int look_at_positions(void *arg, bool last)
 	wrong = help_forward(l->v, q, true, &q->tail, &at_tail) ||
 		help_forward(l->v, q, false, &q->head, &at_head);
 	if (!wrong) {
-		len = pos_distance(q, q->head, q->tail);
+		len = queue_distance(q, q->head, q->tail);
 		wrong = len < 0 || len > q->sh.capacity ||
-			(at_tail > 1 && at_tail != q->lap_mask) ||
-			(at_head > 1 && at_head != q->lap_mask);
+			(at_tail > TAIL_LAPS && at_tail != q->lap_mask) ||
+			(at_head && !laps_later(q, at_head) && at_head != q->lap_mask);
 	}
 	q->full = !wrong && at_tail == q->lap_mask;
 	q->len = len < 0 ? 0 : len > q->sh.capacity ? q->sh.capacity : (uint64_t)len;
+	if (!wrong)
+		q->len -= count_skipped(l->v, q, q->len);
 	if (!wrong || (last && moved_on(l->v, q)))
 		return 0;
 	if (last)
@@ -213,45 +201,108 @@ static int look_at_positions(void *arg, bool last)
 	return -1;
 }
 
-static void count_cell(struct view *v, struct queue *q, uint64_t index, uint64_t state)
-{
-	uint32_t slot = state & KIPC_CELL_SLOT;
-	enum kipc_cell_phase phase = phase_of(state);
+/* ---- all cells ---- */
 
+struct walk {
+	struct view *v;
+	struct queue *q;
+	bool (*each)(struct walk *w, const struct queue_cell *cell);	/* false: enough */
+	/* queue_each_cell() */
+	bool (*fn)(const struct queue_cell *cell, void *arg);
+	void *arg;
+};
+
+/* Cells from `index` to the end of the ring at most, n of them.  1: enough, 0, or -EPROTO. */
+static int walk_stretch(struct walk *w, char *buf, uint32_t index, uint64_t n)
+{
+	const struct queue *q = w->q;
+	uint64_t size = q->sh.cell_size, step = CHUNK / size;
+
+	for (uint64_t i = 0, m; i < n; i += m) {
+		m = n - i < step ? n - i : step;
+		if (view_read(w->v, queue_cell_off(q, index + (uint32_t)i), buf, m * size))
+			return view_problem(w->v, "queue: cell %lu can't be read",
+					    (unsigned long)(index + i));
+		for (uint64_t j = 0; j < m; j++) {
+			struct queue_cell cell = { .index = index + (uint32_t)(i + j) };
+			struct kipc_cell head;
+
+			memcpy(&head, buf + j * size, sizeof(head));
+			cell.state = head.state;
+			cell.len = head.len;
+			cell.position = (head.state >> KIPC_CELL_LAP_SHIFT) << q->index_bits |
+					cell.index;
+			if (!w->each(w, &cell))
+				return 1;
+		}
+	}
+	return 0;
+}
+
+/* Round the ring from tail on, which is from the oldest on; n cells at most. */
+static int walk_ring(struct walk *w, uint64_t n)
+{
+	_cleanup_free_ char *buf = xcheck(malloc(CHUNK));
+	uint32_t first = queue_index(w->q, w->q->tail);
+	uint64_t up;
+	int r;
+
+	if (first >= w->q->sh.capacity)
+		first = 0;
+	up = w->q->sh.capacity - first < n ? w->q->sh.capacity - first : n;
+	r = walk_stretch(w, buf, first, up);
+	return r ? r : walk_stretch(w, buf, 0, n - up);
+}
+
+static void keep_row(struct queue *q, const struct queue_cell *cell)
+{
+	if (q->cells && q->ncells < ROWS_MAX && queue_phase(cell->state) != KIPC_CELL_FREE)
+		q->cells[q->ncells++] = *cell;
+}
+
+static bool count_cell(struct walk *w, const struct queue_cell *cell)
+{
+	struct queue *q = w->q;
+	uint32_t slot = cell->state & KIPC_CELL_SLOT;
+	enum kipc_cell_phase phase = queue_phase(cell->state);
+
+	q->examined++;
 	q->phases[phase]++;
 	if (phase > KIPC_CELL_RETURNED)
-		view_problem(v, "queue: cell %lu has phase %u", (unsigned long)index, phase);
+		view_problem(w->v, "queue: cell %u has phase %u", cell->index, phase);
+	keep_row(q, cell);
 	if (!q->claims || (phase != KIPC_CELL_WRITING && phase != KIPC_CELL_READING))
-		return;
-	if (!slot || slot > v->hdr.npeers)
-		view_problem(v, "queue: cell %lu is held by slot %u", (unsigned long)index, slot);
+		return true;
+	if (!slot || slot > w->v->hdr.npeers)
+		view_problem(w->v, "queue: cell %u is held by slot %u", cell->index, slot);
 	else if (phase == KIPC_CELL_WRITING)
 		q->claims[slot].writing++;
 	else
 		q->claims[slot].reading++;
+	return true;
 }
 
 static void count_cells(struct view *v, struct queue *q)
 {
-	_cleanup_free_ char *buf = xcheck(malloc(CHUNK));
-	uint64_t cells = EXAMINE_MAX / q->sh.cell_size, step = CHUNK / q->sh.cell_size, i, n;
+	struct walk w = { .v = v, .q = q, .each = count_cell };
+	uint64_t cells = EXAMINE_MAX / q->sh.cell_size;
 
-	if (cells > q->sh.capacity)
-		cells = q->sh.capacity;
-	for (i = 0; i < cells; i += n) {
-		n = cells - i < step ? cells - i : step;
-		if (view_read(v, q->sh.cells_off + i * q->sh.cell_size, buf, n * q->sh.cell_size)) {
-			view_problem(v, "queue: cell %lu can't be read", (unsigned long)i);
-			break;
-		}
-		for (uint64_t j = 0; j < n; j++) {
-			uint64_t state;
+	walk_ring(&w, cells < q->sh.capacity ? cells : q->sh.capacity);
+}
 
-			memcpy(&state, buf + j * q->sh.cell_size, sizeof(state));
-			count_cell(v, q, i + j, state);
-		}
-	}
-	q->examined = i;
+static bool one_cell(struct walk *w, const struct queue_cell *cell)
+{
+	return queue_phase(cell->state) == KIPC_CELL_FREE || w->fn(cell, w->arg);
+}
+
+int queue_each_cell(struct view *v, const struct queue *q,
+		    bool (*fn)(const struct queue_cell *cell, void *arg), void *arg)
+{
+	/* each() doesn't change it */
+	struct walk w = { .v = v, .q = (struct queue *)q, .each = one_cell, .fn = fn, .arg = arg };
+	int r = walk_ring(&w, q->sh.capacity);
+
+	return r < 0 ? r : 0;
 }
 
 static const char *const bell_names[] = { "readable", "writable", "join" };
@@ -260,6 +311,7 @@ static void examine(struct view *v, struct queue *q)
 {
 	q->claims = xcalloc(KIPC_PEER_MAX + 1, sizeof(*q->claims));
 	q->held = xcalloc(KIPC_PEER_MAX, sizeof(*q->held));
+	q->cells = xcalloc(ROWS_MAX, sizeof(*q->cells));
 	count_cells(v, q);
 	for (uint32_t slot = 1; slot <= KIPC_PEER_MAX; slot++) {
 		q->claims[slot].slot = slot;
@@ -276,6 +328,7 @@ static void queue_free(void *data)
 
 	free(q->claims);
 	free(q->held);
+	free(q->cells);
 	free(q);
 }
 
@@ -291,8 +344,8 @@ static void *queue_load(struct view *v, bool deep)
 		return NULL;
 	}
 	q->shutdown = q->sh.shutdown;
-	q->put = pos_count(q, q->tail);
-	q->taken = pos_count(q, q->head);
+	q->put = queue_count(q, q->tail);
+	q->taken = queue_count(q, q->head);
 	for (int i = 0; i < KIPC_QUEUE_BELLS; i++)
 		q->waiters += q->sh.bells[i].word & KIPC_BELL_SLEEPERS;
 	/* returned messages stand behind head, and are looked for only when there may be some */
@@ -324,7 +377,7 @@ static void queue_summary(const void *data, struct summary *s)
 
 static char *queue_holds(const void *data, uint32_t slot)
 {
-	const struct claims *c = &((const struct queue *)data)->claims[slot];
+	const struct queue_claims *c = &((const struct queue *)data)->claims[slot];
 	char *text = NULL;
 
 	if (c->writing)
@@ -366,11 +419,57 @@ static const struct column record[] = {
 };
 #undef OFF
 
-#define OFF(member) offsetof(struct claims, member)
+#define OFF(member) offsetof(struct queue_claims, member)
 static const struct column claims_columns[] = {
 	{ "SLOT", "slot", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(slot), "" },
 	{ "WRITING", "writing_cells", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(writing), "" },
 	{ "READING", "reading_cells", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(reading), "" },
+};
+#undef OFF
+
+const char *queue_phase_name(enum kipc_cell_phase phase)
+{
+	static const char *const names[] = {
+		[KIPC_CELL_FREE] = "free",	[KIPC_CELL_WRITING] = "writing",
+		[KIPC_CELL_READY] = "ready",	[KIPC_CELL_READING] = "taken",
+		[KIPC_CELL_RETURNED] = "returned",
+	};
+
+	return phase < sizeof(names) / sizeof(names[0]) ? names[phase] : "unknown";
+}
+
+static char *print_phase(const void *row, const struct column *c, const struct format *f)
+{
+	(void)c;
+	(void)f;
+	return xstrdup(queue_phase_name(queue_phase(((const struct queue_cell *)row)->state)));
+}
+
+static char *print_slot(const void *row, const struct column *c, const struct format *f)
+{
+	uint32_t slot = ((const struct queue_cell *)row)->state & KIPC_CELL_SLOT;
+
+	(void)c;
+	(void)f;
+	return slot ? xasprintf("%u", slot) : NULL;
+}
+
+/* A length stands there only once the message does. */
+static char *print_len(const void *row, const struct column *c, const struct format *f)
+{
+	return queue_phase(((const struct queue_cell *)row)->state) == KIPC_CELL_WRITING ?
+		       NULL :
+		       column_bytes(row, c, f);
+}
+
+#define OFF(member) offsetof(struct queue_cell, member)
+static const struct column cell_columns[] = {
+	{ "CELL", "cell", COLUMN_NUMBER, COLUMN_RIGHT, column_u32, OFF(index), "" },
+	{ "POSITION", "position", COLUMN_NUMBER, COLUMN_RIGHT, column_u64, OFF(position), "" },
+	{ "PHASE", "phase", COLUMN_STRING, 0, print_phase, 0,
+	  "ready; writing, taken: by the slot; returned: to be taken again" },
+	{ "SLOT", "slot", COLUMN_NUMBER, COLUMN_RIGHT, print_slot, 0, "" },
+	{ "LENGTH", "length_bytes", COLUMN_NUMBER, COLUMN_RIGHT, print_len, OFF(len), "" },
 };
 #undef OFF
 
@@ -382,6 +481,9 @@ static void queue_show(const void *data, const struct peers *p, struct report *r
 	report_record(r, "queue", "queue", record, sizeof(record) / sizeof(record[0]), q);
 	report_table(r, "claims", "claims", claims_columns, 3, q->held, q->nheld,
 		     sizeof(*q->held));
+	report_table(r, "cells", "oldest cells in use", cell_columns,
+		     sizeof(cell_columns) / sizeof(cell_columns[0]), q->cells, q->ncells,
+		     sizeof(*q->cells));
 	bells_report(r, q->bells, KIPC_QUEUE_BELLS);
 }
 
@@ -394,4 +496,5 @@ const struct kind kind_queue = {
 	.summary = queue_summary,
 	.show = queue_show,
 	.holds = queue_holds,
+	.dump = queue_dump,
 };

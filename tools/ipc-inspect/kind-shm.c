@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Shared memory and arrays: uapi/kipc/shm.h, uapi/kipc/array.h. */
-#include "uapi/kipc/array.h"
+#include "tools/ipc-inspect/kind-shm.h"
 
 #include <kipc/array.h>
 
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
-#include "tools/ipc-inspect/kind.h"
-
-struct shm {
-	struct kipc_array_head head;	/* our copy; of shared memory, only head.shm counts */
-	uint64_t writes;
-	const char *state;	/* "idle", "writing", "torn" */
-	bool torn, sleepers;
-	/* arrays: */
-	const char *dtype, *order;
-	char *shape, *strides;	/* "100\n100" */
-	char *label;		/* "uint8[100,100]" */
-};
 
 /* Whether the sequence lock is torn: odd, and the lock has no owner. */
 static bool torn(const struct kipc_shm_head *h)
@@ -132,6 +120,7 @@ const struct kind kind_shm = {
 	.summary = shm_summary,
 	.show = shm_show,
 	.holds = shm_holds,
+	.dump = shm_dump,
 };
 
 /* 64-bit numbers of the head. */
@@ -250,4 +239,5 @@ const struct kind kind_array = {
 	.summary = array_summary,
 	.show = array_show,
 	.holds = shm_holds,
+	.dump = array_dump,
 };

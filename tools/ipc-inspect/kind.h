@@ -34,6 +34,8 @@ struct summary {
 	char *shape;		/* array: "uint8[100,100]", malloc'ed; else NULL */
 };
 
+struct dump;
+
 struct kind {
 	uint16_t kind;		/* enum kipc_seg_kind */
 	const char *const *bells;	/* names, by index of kipc_peer.sleeping[] */
@@ -50,6 +52,8 @@ struct kind {
 	void (*show)(const void *data, const struct peers *p, struct report *r);
 	/* What the slot holds, in words, malloc'ed; NULL: nothing.  Loaded deeply.  May be NULL. */
 	char *(*holds)(const void *data, uint32_t slot);
+	/* Prints what is in it: dump.h. */
+	void (*dump)(const void *data, struct view *v, struct dump *d);
 };
 
 extern const struct kind kind_queue, kind_pipe, kind_shm, kind_array, kind_manager;

@@ -123,13 +123,16 @@ static const struct column columns[] = {
 };
 #define NCOLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-static uint64_t age_of(uint64_t created_ns)
+static uint64_t age_of(const struct view *v)
 {
-	struct timespec now;
-	uint64_t s = created_ns / 1000000000;
+	uint64_t created = v->hdr.created_ns / 1000000000, now;
+	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	return created_ns && s <= (uint64_t)now.tv_sec ? (uint64_t)now.tv_sec - s : ABSENT;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	now = (uint64_t)ts.tv_sec;
+	if (v->image && v->hdr.image.magic == KIPC_IMAGE_MAGIC)
+		now = v->hdr.image.saved_ns / 1000000000;
+	return created && created <= now ? now - created : ABSENT;
 }
 
 static void fill(struct row *r, const struct subject *s)
@@ -151,7 +154,7 @@ static void fill(struct row *r, const struct subject *s)
 		.waiters = s->data ? s->sum.waiters : ABSENT,
 		.creator = header ? h->creator_pid : ABSENT,
 		.uid = header ? h->creator_uid : ABSENT,
-		.age = header ? age_of(h->created_ns) : ABSENT,
+		.age = header ? age_of(&s->view) : ABSENT,
 		.unit = s->sum.unit,
 		.shape = s->sum.shape,
 		.name = subject_name(s),

@@ -10,6 +10,7 @@
 const struct command *const commands[] = {
 	&command_list,
 	&command_show,
+	&command_dump,
 	&command_check,
 	&command_features,
 	NULL,

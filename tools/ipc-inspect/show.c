@@ -142,6 +142,16 @@ static char *seal_lines(int seals)
 	return text;
 }
 
+static void print_time(uint64_t ns, char text[32])
+{
+	time_t t = (time_t)(ns / 1000000000);
+	struct tm tm;
+
+	*text = '\0';
+	if (t && gmtime_r(&t, &tm))
+		strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 static void show_header(struct report *r, const struct view *v)
 {
 	struct header h = {
@@ -154,16 +164,39 @@ static void show_header(struct report *r, const struct view *v)
 		.seals = seal_lines(v->seals),
 		.grows = v->hdr.flags & KIPC_SEG_F_GROWS,
 	};
-	time_t t = (time_t)(v->hdr.created_ns / 1000000000);
-	struct tm tm;
 
 	snprintf(h.abi, sizeof(h.abi), "%u.%u (oldest %u)", v->hdr.abi_major, v->hdr.abi_minor,
 		 v->hdr.abi_oldest);
-	if (t && gmtime_r(&t, &tm))
-		strftime(h.created, sizeof(h.created), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	print_time(v->hdr.created_ns, h.created);
 	report_record(r, "header", "header", header_columns,
 		      sizeof(header_columns) / sizeof(header_columns[0]), &h);
 	free(h.seals);
+}
+
+/* ---- image ---- */
+
+struct image {
+	char saved[32];
+	bool complete, still;
+};
+
+#define OFF(member) offsetof(struct image, member)
+static const struct column image_columns[] = {
+	{ "saved", "saved", COLUMN_STRING, 0, column_chars, OFF(saved), "" },
+	{ "knows who lived", "knows_liveness", COLUMN_BOOL, 0, column_bool, OFF(complete), "" },
+	{ "of one moment", "consistent", COLUMN_BOOL, 0, column_bool, OFF(still), "" },
+};
+#undef OFF
+
+static void show_image(struct report *r, const struct view *v)
+{
+	const struct kipc_seg_image *im = &v->hdr.image;
+	struct image image = { .complete = im->magic == KIPC_IMAGE_MAGIC };
+
+	image.still = image.complete && !(im->flags & KIPC_IMAGE_F_MOVED);
+	if (image.complete)
+		print_time(im->saved_ns, image.saved);
+	report_record(r, "image", "saved image", image_columns, 3, &image);
 }
 
 /* ---- peers ---- */
@@ -214,6 +247,12 @@ static char *sleeping(const struct kind *kind, const struct kipc_peer *rec)
 	return text;
 }
 
+/* Since the boot that start times count from. */
+static uint64_t now_s(const struct view *v)
+{
+	return v->image ? v->hdr.image.saved_boot_ns / 1000000000 : proc_uptime_s();
+}
+
 static void fill_peer(struct peer_row *row, const struct subject *s, const struct peer *p)
 {
 	static const char *const processes[] = {
@@ -222,7 +261,7 @@ static void fill_peer(struct peer_row *row, const struct subject *s, const struc
 		[PEER_PROCESS_OTHER] = "other",
 		[PEER_PROCESS_GONE] = "gone",
 	};
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK), now = proc_uptime_s();
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK), now = now_s(&s->view);
 	uint64_t started = p->rec.start_time / hz;
 
 	*row = (struct peer_row){
@@ -267,6 +306,8 @@ static int show_one(const struct subject *s, void *arg)
 
 	report_object(r, title);
 	show_general(r, s);
+	if (s->view.image)
+		show_image(r, &s->view);
 	report_lines(r, "problems", "problems", s->view.problems, s->view.nproblems);
 	if (s->opened && s->view.have_header)
 		show_header(r, &s->view);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared memory, or an array, as we see it (uapi/kipc/shm.h, uapi/kipc/array.h). */
+#ifndef IPC_INSPECT_KIND_SHM_H
+#define IPC_INSPECT_KIND_SHM_H
+
+#include "tools/ipc-inspect/kind.h"
+#include "uapi/kipc/array.h"
+
+struct shm {
+	struct kipc_array_head head;	/* our copy; of shared memory, only head.shm counts */
+	uint64_t writes;
+	const char *state;	/* "idle", "writing", "torn" */
+	bool torn, sleepers;
+	/* arrays: */
+	const char *dtype, *order;
+	char *shape, *strides;	/* "100\n100" */
+	char *label;		/* "uint8[100,100]" */
+};
+
+struct dump;
+void shm_dump(const void *data, struct view *v, struct dump *d);
+void array_dump(const void *data, struct view *v, struct dump *d);
+
+#endif
