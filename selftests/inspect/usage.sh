@@ -69,7 +69,7 @@ manual_is_complete()
 	for command in $COMMANDS; do
 		grep -q "^\.It Cm $command\>" "$MAN" || { echo "command $command"; status=1; }
 		for column in $("$INSPECT" "$command" -H -n -r -o NAME 2>/dev/null | awk '{ print $1 }'); do
-			grep -q "^\.It Cm $column\$" "$MAN" ||
+			grep -qE "^\.It Cm (.* )?$column( |\$)" "$MAN" ||
 				{ echo "column $column of $command"; status=1; }
 		done
 		for option in $("$INSPECT" "$command" -h |

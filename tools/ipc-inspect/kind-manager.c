@@ -162,6 +162,15 @@ static char *manager_holds(const void *data, uint32_t slot)
 	return text;
 }
 
+static void manager_counters(const void *data, counter_fn fn, void *arg)
+{
+	const struct manager *m = data;
+
+	fn(arg, "made_objects", m->sh.next_id ? m->sh.next_id - 1 : 0);
+	fn(arg, "inherited_locks", m->sh.recoveries);
+	fn(arg, "repaired_operations", m->sh.rolls);
+}
+
 #define OFF(member) offsetof(struct manager, member)
 static const struct column record[] = {
 	{ "used", "used_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(sh.used), "" },
@@ -233,5 +242,6 @@ const struct kind kind_manager = {
 	.summary = manager_summary,
 	.show = manager_show,
 	.holds = manager_holds,
+	.counters = manager_counters,
 	.dump = manager_dump,
 };

@@ -138,6 +138,36 @@ static char *pipe_holds(const void *data, uint32_t slot)
 	return text;
 }
 
+static void pipe_counters(const void *data, counter_fn fn, void *arg)
+{
+	const struct pipe *p = data;
+	char key[40];
+
+	for (unsigned int i = p->first; i < KIPC_PIPE_WAYS; i++) {
+		const struct pipe_way *w = &p->way[i];
+		const struct {
+			const char *name;
+			uint64_t value;
+		} counters[] = {
+			{ "sent_messages", w->sent },
+			{ "received_messages", w->received },
+			{ "cut_messages", w->cuts },
+			/* records, so 8 more a message, and rounded up to 8 */
+			{ "sent_ring_bytes", w->head },
+			{ "received_ring_bytes", w->tail },
+		};
+
+		for (size_t j = 0; j < sizeof(counters) / sizeof(counters[0]); j++) {
+			snprintf(key, sizeof(key), "way%u_%s", i, counters[j].name);
+			fn(arg, key, counters[j].value);
+		}
+		snprintf(key, sizeof(key), "way%u_readable", i);
+		bell_counters(key, &p->sh.way[i].readable, fn, arg);
+		snprintf(key, sizeof(key), "way%u_writable", i);
+		bell_counters(key, &p->sh.way[i].writable, fn, arg);
+	}
+}
+
 #define OFF(member) offsetof(struct pipe, member)
 static const struct column record[] = {
 	{ "ring", "ring_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(sh.ring_size), "" },
@@ -200,5 +230,6 @@ const struct kind kind_pipe = {
 	.summary = pipe_summary,
 	.show = pipe_show,
 	.holds = pipe_holds,
+	.counters = pipe_counters,
 	.dump = pipe_dump,
 };

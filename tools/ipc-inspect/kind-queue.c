@@ -387,6 +387,19 @@ static char *queue_holds(const void *data, uint32_t slot)
 	return text;
 }
 
+static void queue_counters(const void *data, counter_fn fn, void *arg)
+{
+	const struct queue *q = data;
+
+	fn(arg, "put_messages", q->put);
+	fn(arg, "taken_messages", q->taken);
+	fn(arg, "dropped_messages", q->sh.dropped);
+	fn(arg, "skipped_claims", q->sh.skipped);
+	fn(arg, "redelivered_messages", q->sh.redelivered);
+	for (int i = 0; i < KIPC_QUEUE_BELL_JOIN; i++)
+		bell_counters(bell_names[i], &q->sh.bells[i], fn, arg);
+}
+
 #define OFF(member) offsetof(struct queue, member)
 static const struct column record[] = {
 	{ "messages", "depth_messages", COLUMN_NUMBER, 0, column_u64, OFF(len), "" },
@@ -496,5 +509,6 @@ const struct kind kind_queue = {
 	.summary = queue_summary,
 	.show = queue_show,
 	.holds = queue_holds,
+	.counters = queue_counters,
 	.dump = queue_dump,
 };

@@ -90,6 +90,14 @@ static char *shm_holds(const void *data, uint32_t slot)
 	return lock_held_by(s->head.shm.lock, slot) ? xstrdup("writing") : NULL;
 }
 
+static void shm_counters(const void *data, counter_fn fn, void *arg)
+{
+	const struct shm *s = data;
+
+	fn(arg, "writes", s->writes);
+	fn(arg, "healed_writes", s->head.shm.healed);
+}
+
 #define OFF(member) offsetof(struct shm, member)
 static const struct column record[] = {
 	{ "data", "data_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(head.shm.size), "" },
@@ -120,6 +128,7 @@ const struct kind kind_shm = {
 	.summary = shm_summary,
 	.show = shm_show,
 	.holds = shm_holds,
+	.counters = shm_counters,
 	.dump = shm_dump,
 };
 
@@ -239,5 +248,6 @@ const struct kind kind_array = {
 	.summary = array_summary,
 	.show = array_show,
 	.holds = shm_holds,
+	.counters = shm_counters,
 	.dump = array_dump,
 };

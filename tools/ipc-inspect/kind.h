@@ -36,6 +36,8 @@ struct summary {
 
 struct dump;
 
+typedef void (*counter_fn)(void *arg, const char *key, uint64_t value);
+
 struct kind {
 	uint16_t kind;		/* enum kipc_seg_kind */
 	const char *const *bells;	/* names, by index of kipc_peer.sleeping[] */
@@ -52,6 +54,8 @@ struct kind {
 	void (*show)(const void *data, const struct peers *p, struct report *r);
 	/* What the slot holds, in words, malloc'ed; NULL: nothing.  Loaded deeply.  May be NULL. */
 	char *(*holds)(const void *data, uint32_t slot);
+	/* Calls fn() for each thing that it counts, with the unit in the key. */
+	void (*counters)(const void *data, counter_fn fn, void *arg);
 	/* Prints what is in it: dump.h. */
 	void (*dump)(const void *data, struct view *v, struct dump *d);
 };
@@ -72,6 +76,9 @@ struct bell_row {
 };
 void bell_decode(struct bell_row *b, const char *name, const struct kipc_bell_line *line);
 void bells_report(struct report *r, const struct bell_row *bells, size_t n);
+
+/* As struct kind.counters: "NAME_rings", "NAME_drains". */
+void bell_counters(const char *name, const struct kipc_bell_line *line, counter_fn fn, void *arg);
 
 /* A lock word, decoded. */
 struct lock_row {

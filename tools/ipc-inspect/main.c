@@ -11,6 +11,7 @@ const struct command *const commands[] = {
 	&command_list,
 	&command_show,
 	&command_dump,
+	&command_stats,
 	&command_check,
 	&command_features,
 	NULL,

@@ -40,6 +40,16 @@ void bells_report(struct report *r, const struct bell_row *bells, size_t n)
 		     sizeof(bell_columns) / sizeof(bell_columns[0]), bells, n, sizeof(*bells));
 }
 
+void bell_counters(const char *name, const struct kipc_bell_line *line, counter_fn fn, void *arg)
+{
+	char key[40];
+
+	snprintf(key, sizeof(key), "%s_rings", name);
+	fn(arg, key, line->rings);
+	snprintf(key, sizeof(key), "%s_drains", name);
+	fn(arg, key, line->word / KIPC_BELL_SEQ);
+}
+
 void lock_decode(struct lock_row *l, const char *name, uint32_t word, const struct peers *p)
 {
 	uint32_t slot = word & KIPC_LOCK_OWNER;
