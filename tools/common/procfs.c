@@ -176,20 +176,43 @@ int proc_stat_read(pid_t pid, struct proc_stat *st)
 {
 	char buf[1024], *p;
 	ssize_t n = read_text(pid, "stat", buf, sizeof(buf));
-	unsigned long flags;
+	unsigned long flags, user, system;
 	unsigned long long start;
+	long threads;
+	char state;
 
 	if (n < 0)
 		return (int)n;
 	/* the command, field 2, may hold anything, parentheses and spaces included */
 	p = strrchr(buf, ')');
 	if (!p || sscanf(p + 1,
-			 " %*c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			 "%*d %*d %llu",
-			 &flags, &start) != 2)
+			 " %c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d "
+			 "%ld %*d %llu",
+			 &state, &flags, &user, &system, &threads, &start) != 6)
 		return -EPROTO;
+	st->state = state;
+	st->cpu_ticks = user + system;
+	st->threads = (uint32_t)threads;
 	st->start_time = start;
 	st->kernel_thread = flags & PF_KTHREAD;
+	return 0;
+}
+
+int proc_syscall(pid_t pid, pid_t tid, long *number, uint64_t args[2])
+{
+	unsigned long long a, b;
+	char file[32], buf[256];
+	ssize_t n;
+
+	snprintf(file, sizeof(file), "task/%d/syscall", tid);
+	n = read_text(pid, file, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	/* "running", or "-1 SP PC": blocked, but not in a system call */
+	if (sscanf(buf, "%ld 0x%llx 0x%llx", number, &a, &b) != 3 || *number < 0)
+		return -EAGAIN;
+	args[0] = a;
+	args[1] = b;
 	return 0;
 }
 

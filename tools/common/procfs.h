@@ -39,6 +39,9 @@ int proc_each_mapping(pid_t pid, const char *prefix,
 struct proc_stat {
 	uint64_t start_time;	/* clock ticks since boot */
 	bool kernel_thread;
+	char state;		/* R, S, D, T (stopped), t (traced), Z, X */
+	uint64_t cpu_ticks;	/* in user and kernel mode, all threads */
+	uint32_t threads;
 };
 
 /* 0, or a negative errno: -ENOENT, -ESRCH (no such process), -EPROTO (another format). */
@@ -46,6 +49,12 @@ int proc_stat_read(pid_t pid, struct proc_stat *st);
 
 /* Its name, up to 15 bytes: 0 or a negative errno. */
 int proc_comm(pid_t pid, char comm[16]);
+
+/*
+ * The system call in which the thread is blocked: its number and first two arguments.  0; -EAGAIN: it
+ * isn't blocked in one; -EPERM, -EACCES: we may not ask; -ENOENT, -ESRCH.
+ */
+int proc_syscall(pid_t pid, pid_t tid, long *number, uint64_t args[2]);
 
 /* Now, in seconds since boot as the start times count them. */
 uint64_t proc_uptime_s(void);

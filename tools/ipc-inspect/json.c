@@ -43,7 +43,7 @@ void json_open(struct json *j, const char *key, char brace)
 void json_close(struct json *j, char brace)
 {
 	j->depth--;
-	if (!j->lines)
+	if (!j->lines && j->comma)
 		printf("\n%*s", (int)(3 * j->depth), "");
 	putchar(brace);
 	j->comma = true;

@@ -33,9 +33,30 @@ static int check_geometry(struct view *v, struct manager *m)
 
 /* ---- one object ---- */
 
-static void count_lock(struct manager *m, uint32_t word, bool user)
+static void keep_site(void *arg, const struct lock_site *site)
 {
+	struct manager *m = arg;
+
+	if (m->nsites == m->sites_room) {
+		m->sites_room = m->sites_room ? 2 * m->sites_room : 16;
+		m->sites = xreallocarray(m->sites, m->sites_room, sizeof(*m->sites));
+	}
+	m->sites[m->nsites++] = *site;
+}
+
+struct loading {
+	struct view *v;
+	struct manager *m;
+	const struct kipc_obj_header *o;	/* the object that we are at */
+};
+
+/* Takes note of a lock word of the object; stripe: of a dict's, or -1. */
+static void count_lock(struct loading *l, uint64_t off, uint32_t word, int stripe)
+{
+	struct manager *m = l->m;
+	bool user = manager_is_lock(l->o->kind);
 	uint32_t slot = word & KIPC_LOCK_OWNER;
+	char name[64], text[96], number[16] = "";
 
 	if (word & KIPC_LOCK_WAITERS)
 		m->waiters++;
@@ -45,28 +66,35 @@ static void count_lock(struct manager *m, uint32_t word, bool user)
 		else
 			m->held[slot].guards++;
 	}
+	if (!m->deep || !word)
+		return;
+	manager_object_name(l->v, l->o, name);
+	if (stripe >= 0)
+		snprintf(number, sizeof(number), ", stripe %d", stripe);
+	if (*name)
+		snprintf(text, sizeof(text), "%s \"%s\"%s", m->types[l->o->kind].name, name,
+			 number);
+	else
+		snprintf(text, sizeof(text), "%s %lu%s", m->types[l->o->kind].name,
+			 (unsigned long)l->o->id, number);
+	lock_site(keep_site, m, off, word, text);
 }
 
 /* The keys of a dict, and its stripes' guards. */
-static uint64_t look_at_dict(struct view *v, struct manager *m, uint64_t off)
+static uint64_t look_at_dict(struct loading *l, uint64_t off)
 {
 	struct kipc_guard guards[KIPC_DICT_STRIPES];
 	uint64_t len = 0;
 
 	off += offsetof(struct kipc_dict_shared, guards);
-	if (view_read(v, off, guards, sizeof(guards)))
+	if (view_read(l->v, off, guards, sizeof(guards)))
 		return ABSENT;
 	for (unsigned int i = 0; i < KIPC_DICT_STRIPES; i++) {
-		count_lock(m, guards[i].lock, false);
+		count_lock(l, off + i * sizeof(guards[0]), guards[i].lock, (int)i);
 		len += guards[i].data[KIPC_DICT_COUNT];
 	}
 	return len;
 }
-
-struct loading {
-	struct view *v;
-	struct manager *m;
-};
 
 static bool add_object(uint64_t off, const struct kipc_obj_header *o, void *arg)
 {
@@ -75,12 +103,13 @@ static bool add_object(uint64_t off, const struct kipc_obj_header *o, void *arg)
 	uint64_t len = ABSENT;
 	struct manager_row *row;
 
+	l->o = o;
 	m->types[o->kind].count++;
-	count_lock(m, o->guard.lock, manager_is_lock(o->kind));
+	count_lock(l, off + offsetof(struct kipc_obj_header, guard), o->guard.lock, -1);
 	if (o->kind == KIPC_OBJ_LIST)
 		len = o->guard.data[KIPC_LIST_LEN];
 	else if (o->kind == KIPC_OBJ_DICT)
-		len = look_at_dict(l->v, m, off);
+		len = look_at_dict(l, off);
 	/* a row for those that somebody can name, or waits for */
 	if (!m->rows || m->nrows == ROWS_MAX || !(o->name || o->guard.lock))
 		return true;
@@ -101,6 +130,7 @@ static void manager_free(void *data)
 	struct manager *m = data;
 
 	free(m->rows);
+	free(m->sites);
 	free(m);
 }
 
@@ -125,6 +155,8 @@ static void *manager_load(struct view *v, bool deep)
 	m->intent = m->sh.intent.op < sizeof(intents) / sizeof(intents[0]) ?
 			    intents[m->sh.intent.op] :
 			    "unknown";
+	m->body = v->hdr.body_off;
+	m->deep = deep;
 	m->waiters += !!(m->sh.lock & KIPC_LOCK_WAITERS);
 	if (deep)
 		m->rows = xcalloc(ROWS_MAX, sizeof(*m->rows));
@@ -160,6 +192,17 @@ static char *manager_holds(const void *data, uint32_t slot)
 	if (h->guards)
 		text = text_join(text, ", ", "guards %u", h->guards);
 	return text;
+}
+
+static void manager_locks(const void *data, lock_fn fn, void *arg)
+{
+	const struct manager *m = data;
+
+	lock_site(fn, arg, m->body + offsetof(struct kipc_mgr_header, lock), m->sh.lock, "arena");
+	lock_site(fn, arg, m->body + offsetof(struct kipc_mgr_header, audit_lock),
+		  m->sh.audit_lock, "audit");
+	for (size_t i = 0; i < m->nsites; i++)
+		fn(arg, &m->sites[i]);
 }
 
 static void manager_counters(const void *data, counter_fn fn, void *arg)
@@ -242,6 +285,7 @@ const struct kind kind_manager = {
 	.summary = manager_summary,
 	.show = manager_show,
 	.holds = manager_holds,
+	.locks = manager_locks,
 	.counters = manager_counters,
 	.dump = manager_dump,
 };

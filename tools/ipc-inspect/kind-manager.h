@@ -36,6 +36,10 @@ struct manager {
 	struct manager_row *rows;
 	uint32_t nrows;
 	struct manager_held held[KIPC_PEER_MAX + 1];
+	uint64_t body;			/* where it stands in the segment */
+	bool deep;
+	struct lock_site *sites;	/* deep: of the objects */
+	size_t nsites, sites_room;
 	const char *intent;
 };
 

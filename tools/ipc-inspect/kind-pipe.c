@@ -90,6 +90,7 @@ static void *pipe_load(struct view *v, bool deep)
 	struct look look = { .v = v, .p = p };
 
 	(void)deep;
+	p->body = v->hdr.body_off;
 	view_confirm(look_at_ways, &look);
 	if (!p->geometry) {
 		free(p);
@@ -136,6 +137,24 @@ static char *pipe_holds(const void *data, uint32_t slot)
 			text = text_join(text, ", ", "receiving %s", p->way[i].name);
 	}
 	return text;
+}
+
+static void pipe_locks(const void *data, lock_fn fn, void *arg)
+{
+	const struct pipe *p = data;
+	char name[32];
+
+	for (unsigned int i = p->first; i < KIPC_PIPE_WAYS; i++) {
+		uint64_t way = p->body + offsetof(struct kipc_pipe_header, way) +
+			       i * sizeof(struct kipc_pipe_way);
+
+		snprintf(name, sizeof(name), "send %s", p->way[i].name);
+		lock_site(fn, arg, way + offsetof(struct kipc_pipe_way, send_lock),
+			  p->sh.way[i].send_lock, name);
+		snprintf(name, sizeof(name), "receive %s", p->way[i].name);
+		lock_site(fn, arg, way + offsetof(struct kipc_pipe_way, recv_lock),
+			  p->sh.way[i].recv_lock, name);
+	}
 }
 
 static void pipe_counters(const void *data, counter_fn fn, void *arg)
@@ -230,6 +249,7 @@ const struct kind kind_pipe = {
 	.summary = pipe_summary,
 	.show = pipe_show,
 	.holds = pipe_holds,
+	.locks = pipe_locks,
 	.counters = pipe_counters,
 	.dump = pipe_dump,
 };

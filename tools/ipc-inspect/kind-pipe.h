@@ -22,6 +22,7 @@ struct pipe {
 	bool simplex, exclusive;
 	bool geometry;			/* it can be believed */
 	unsigned int nways, first;
+	uint64_t body;			/* where it stands in the segment */
 	uint64_t queued, waiters;
 	struct pipe_way way[KIPC_PIPE_WAYS];
 	struct bell_row bells[2 * KIPC_PIPE_WAYS];

@@ -343,6 +343,7 @@ static void *queue_load(struct view *v, bool deep)
 		queue_free(q);
 		return NULL;
 	}
+	q->body = v->hdr.body_off;
 	q->shutdown = q->sh.shutdown;
 	q->put = queue_count(q, q->tail);
 	q->taken = queue_count(q, q->head);
@@ -385,6 +386,20 @@ static char *queue_holds(const void *data, uint32_t slot)
 	if (c->reading)
 		text = text_join(text, ", ", "reading %u", c->reading);
 	return text;
+}
+
+/* Nobody in particular is waited for. */
+static void queue_locks(const void *data, lock_fn fn, void *arg)
+{
+	const struct queue *q = data;
+	struct lock_site join = {
+		.off = q->body + offsetof(struct kipc_queue_shared, join_seq),
+		.waiters = true,
+		.name = "join",
+	};
+
+	if (q->sh.bells[KIPC_QUEUE_BELL_JOIN].word & KIPC_BELL_SLEEPERS)
+		fn(arg, &join);
 }
 
 static void queue_counters(const void *data, counter_fn fn, void *arg)
@@ -509,6 +524,7 @@ const struct kind kind_queue = {
 	.summary = queue_summary,
 	.show = queue_show,
 	.holds = queue_holds,
+	.locks = queue_locks,
 	.counters = queue_counters,
 	.dump = queue_dump,
 };

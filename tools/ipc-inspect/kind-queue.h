@@ -21,6 +21,7 @@ struct queue {
 		char window[QUEUE_WINDOW];	/* ... and what follows it, up to nwindow */
 	};
 	uint32_t nwindow;
+	uint64_t body;			/* where it stands in the segment */
 	uint32_t index_bits;
 	uint64_t lap_mask;
 	uint64_t tail, head;		/* helped forward */

@@ -50,6 +50,7 @@ static struct shm *load(struct view *v, uint64_t size)
 		free(s);
 		return NULL;
 	}
+	s->body = v->hdr.body_off;
 	s->writes = h->seq / KIPC_SHM_SEQ_STEP;
 	s->sleepers = h->seq & KIPC_SHM_SEQ_SLEEPERS;
 	s->state = s->torn ? "torn" : h->seq & KIPC_SHM_SEQ_WRITING ? "writing" : "idle";
@@ -90,6 +91,23 @@ static char *shm_holds(const void *data, uint32_t slot)
 	return lock_held_by(s->head.shm.lock, slot) ? xstrdup("writing") : NULL;
 }
 
+/* Writers wait for the lock, readers for the end of a write. */
+static void shm_locks(const void *data, lock_fn fn, void *arg)
+{
+	const struct shm *s = data;
+	const struct kipc_shm_head *h = &s->head.shm;
+	struct lock_site sequence = {
+		.off = s->body + offsetof(struct kipc_shm_head, seq),
+		.owner = h->lock & KIPC_LOCK_OWNER,
+		.waiters = true,
+		.name = "sequence",
+	};
+
+	lock_site(fn, arg, s->body + offsetof(struct kipc_shm_head, lock), h->lock, "writer");
+	if (h->seq & KIPC_SHM_SEQ_SLEEPERS)
+		fn(arg, &sequence);
+}
+
 static void shm_counters(const void *data, counter_fn fn, void *arg)
 {
 	const struct shm *s = data;
@@ -128,6 +146,7 @@ const struct kind kind_shm = {
 	.summary = shm_summary,
 	.show = shm_show,
 	.holds = shm_holds,
+	.locks = shm_locks,
 	.counters = shm_counters,
 	.dump = shm_dump,
 };
@@ -248,6 +267,7 @@ const struct kind kind_array = {
 	.summary = array_summary,
 	.show = array_show,
 	.holds = shm_holds,
+	.locks = shm_locks,
 	.counters = shm_counters,
 	.dump = array_dump,
 };

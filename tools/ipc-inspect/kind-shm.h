@@ -8,6 +8,7 @@
 
 struct shm {
 	struct kipc_array_head head;	/* our copy; of shared memory, only head.shm counts */
+	uint64_t body;		/* where the head stands in the segment */
 	uint64_t writes;
 	const char *state;	/* "idle", "writing", "torn" */
 	bool torn, sleepers;

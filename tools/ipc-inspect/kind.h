@@ -34,8 +34,18 @@ struct summary {
 	char *shape;		/* array: "uint8[100,100]", malloc'ed; else NULL */
 };
 
+/* Something that one process may hold and others wait for, in futex(2). */
+struct lock_site {
+	uint64_t off;		/* of the futex, in the segment */
+	uint32_t owner;		/* slot, 0: nobody */
+	bool waiters;		/* somebody may wait */
+	bool died;		/* free, and the last owner died holding it */
+	char name[96];		/* "lock \"jobs\"", "send 0 to 1" */
+};
+
 struct dump;
 
+typedef void (*lock_fn)(void *arg, const struct lock_site *site);
 typedef void (*counter_fn)(void *arg, const char *key, uint64_t value);
 
 struct kind {
@@ -54,6 +64,8 @@ struct kind {
 	void (*show)(const void *data, const struct peers *p, struct report *r);
 	/* What the slot holds, in words, malloc'ed; NULL: nothing.  Loaded deeply.  May be NULL. */
 	char *(*holds)(const void *data, uint32_t slot);
+	/* Calls fn() for each lock that is held, or waited for; loaded deeply.  May be NULL. */
+	void (*locks)(const void *data, lock_fn fn, void *arg);
 	/* Calls fn() for each thing that it counts, with the unit in the key. */
 	void (*counters)(const void *data, counter_fn fn, void *arg);
 	/* Prints what is in it: dump.h. */
@@ -88,6 +100,8 @@ struct lock_row {
 	bool waiters, died;
 };
 void lock_decode(struct lock_row *l, const char *name, uint32_t word, const struct peers *p);
+/* Calls fn() with the word, if it says anything. */
+void lock_site(lock_fn fn, void *arg, uint64_t off, uint32_t word, const char *name);
 void locks_report(struct report *r, const struct lock_row *locks, size_t n);
 static inline bool lock_held_by(uint32_t word, uint32_t slot)
 {

@@ -64,6 +64,21 @@ void lock_decode(struct lock_row *l, const char *name, uint32_t word, const stru
 	l->died = word & KIPC_LOCK_DIED;
 }
 
+void lock_site(lock_fn fn, void *arg, uint64_t off, uint32_t word, const char *name)
+{
+	struct lock_site site = {
+		.off = off,
+		.owner = word & KIPC_LOCK_OWNER,
+		.waiters = word & KIPC_LOCK_WAITERS,
+		.died = word & KIPC_LOCK_DIED,
+	};
+
+	if (!word)
+		return;
+	snprintf(site.name, sizeof(site.name), "%s", name);
+	fn(arg, &site);
+}
+
 #define OFF(member) offsetof(struct lock_row, member)
 static const struct column lock_columns[] = {
 	{ "NAME", "name", COLUMN_STRING, 0, column_chars, OFF(name), "which lock" },

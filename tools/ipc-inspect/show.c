@@ -9,6 +9,7 @@
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
 #include "tools/ipc-inspect/inspect.h"
+#include "tools/ipc-inspect/lock-survey.h"
 #include "tools/ipc-inspect/report.h"
 
 /* ---- what it is ---- */
@@ -210,7 +211,7 @@ struct peer_row {
 	uint32_t uid, generation;
 	char comm[17];
 	uint64_t start, age;
-	char *sleeping, *holds;
+	char *sleeping, *waits, *holds;
 };
 
 #define OFF(member) offsetof(struct peer_row, member)
@@ -233,6 +234,8 @@ static const struct column peer_columns[] = {
 	  "times that the slot was taken" },
 	{ "SLEEPING", "sleeping", COLUMN_STRING, 0, column_str, OFF(sleeping),
 	  "threads that wait, by doorbell" },
+	{ "WAITS-FOR", "waits_for", COLUMN_STRING, 0, column_str, OFF(waits),
+	  "locks that its threads wait for" },
 	{ "HOLDS", "holds", COLUMN_STRING, 0, column_str, OFF(holds), "" },
 };
 #undef OFF
@@ -253,7 +256,26 @@ static uint64_t now_s(const struct view *v)
 	return v->image ? v->hdr.image.saved_boot_ns / 1000000000 : proc_uptime_s();
 }
 
-static void fill_peer(struct peer_row *row, const struct subject *s, const struct peer *p)
+/* What its threads wait for. */
+static char *waits_for(const struct lock_survey *locks, const struct peer *p)
+{
+	char *text = NULL;
+
+	for (size_t i = 0; p->pid && i < locks->n; i++) {
+		const struct lock_info *l = &locks->lock[i];
+		_cleanup_free_ char *name = text_safe(l->site.name, sizeof(l->site.name));
+		unsigned int n = 0;
+
+		for (size_t j = 0; j < l->nwaits; j++)
+			n += locks->waits.wait[l->first_wait + j].pid == p->pid;
+		if (n)
+			text = text_join(text, ", ", "%s", name);
+	}
+	return text;
+}
+
+static void fill_peer(struct peer_row *row, const struct subject *s,
+		      const struct lock_survey *locks, const struct peer *p)
 {
 	static const char *const processes[] = {
 		[PEER_PROCESS_UNKNOWN] = "unknown",
@@ -275,6 +297,7 @@ static void fill_peer(struct peer_row *row, const struct subject *s, const struc
 		.start = p->rec.start_time,
 		.age = p->rec.start_time && started <= now ? now - started : ABSENT,
 		.sleeping = sleeping(s->kind, &p->rec),
+		.waits = waits_for(locks, p),
 		.holds = s->data && s->kind->holds ? s->kind->holds(s->data, p->slot) : NULL,
 	};
 	memcpy(row->comm, p->rec.comm, sizeof(p->rec.comm));
@@ -283,14 +306,18 @@ static void fill_peer(struct peer_row *row, const struct subject *s, const struc
 static void show_peers(struct report *r, const struct subject *s)
 {
 	struct peer_row *rows = xcalloc(s->peers.n, sizeof(*rows));
+	struct lock_survey locks;
 
+	lock_survey_one(&locks, s);
 	for (uint32_t i = 0; i < s->peers.n; i++)
-		fill_peer(&rows[i], s, &s->peers.peer[i]);
+		fill_peer(&rows[i], s, &locks, &s->peers.peer[i]);
+	lock_survey_free(&locks);
 	report_table(r, "peers", "peers", peer_columns,
 		     sizeof(peer_columns) / sizeof(peer_columns[0]), rows, s->peers.n,
 		     sizeof(*rows));
 	for (uint32_t i = 0; i < s->peers.n; i++) {
 		free(rows[i].sleeping);
+		free(rows[i].waits);
 		free(rows[i].holds);
 	}
 	free(rows);

@@ -77,6 +77,7 @@ typedef int (*subject_fn)(const struct subject *s, void *arg);
 
 #define EACH_DEEP	1u	/* all of each object is read */
 #define EACH_NEEDED	2u	/* a process of the targets that has no objects is complained about */
+#define EACH_QUIET	4u	/* again: what there is to complain about was said before */
 
 /*
  * Calls fn() for each object that the targets mean, or for all.  Complains about targets that are

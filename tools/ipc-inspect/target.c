@@ -279,10 +279,10 @@ int subjects_each(const struct targets *t, unsigned int flags, subject_fn fn, vo
 	}
 	for (size_t i = 0; !r && i < objects.n; i++)
 		code = worse(code, look_at(&e, &objects.object[i]));
-	for (size_t i = 0; !r && i < t->n; i++)
+	for (size_t i = 0; !r && !(flags & EACH_QUIET) && i < t->n; i++)
 		if (!hit[i])
 			code = worse(code, explain(&t->target[i], flags & EACH_NEEDED));
-	if (!r && !t->n)
+	if (!r && !t->n && !(flags & EACH_QUIET))
 		report_refused(&objects);
 	objects_free(&objects);
 	return code;
