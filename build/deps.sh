@@ -20,6 +20,7 @@ packages()
 	build pkg-config cmd:pkg-config
 	build liburing-dev pc:liburing:2.3
 	build libsmartcols-dev pc:smartcols:2.30
+	build libncurses-dev pc:ncursesw:6.0
 	test clang cmd:clang cmd:clang++
 	test libclang-rt-dev file:/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.tsan*
 	test valgrind cmd:valgrind

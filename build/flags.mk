@@ -10,9 +10,10 @@ URING_CFLAGS = $(call once,URING_CFLAGS,$(shell pkg-config --cflags liburing))
 URING_LIBS = $(call once,URING_LIBS,$(shell pkg-config --libs liburing))
 SMARTCOLS_CFLAGS = $(call once,SMARTCOLS_CFLAGS,$(shell pkg-config --cflags smartcols))
 SMARTCOLS_LIBS = $(call once,SMARTCOLS_LIBS,$(shell pkg-config --libs smartcols))
+NCURSES_LIBS = $(call once,NCURSES_LIBS,$(shell pkg-config --libs ncursesw))
 
 # What a tool needs beyond libkipc: TOOL_LIBS_<folder>
-TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS)
+TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
 
 ifneq ($(SAN),)
 SAN_FLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all

@@ -157,6 +157,18 @@ static void pipe_locks(const void *data, lock_fn fn, void *arg)
 	}
 }
 
+static void pipe_traffic(const void *data, const struct view *v, struct traffic *t)
+{
+	const struct pipe *p = data;
+
+	(void)v;
+	t->messages = t->bytes = 0;
+	for (unsigned int i = p->first; i < KIPC_PIPE_WAYS; i++) {
+		t->messages += p->way[i].sent;
+		t->bytes += p->way[i].head;
+	}
+}
+
 static void pipe_counters(const void *data, counter_fn fn, void *arg)
 {
 	const struct pipe *p = data;
@@ -251,5 +263,6 @@ const struct kind kind_pipe = {
 	.holds = pipe_holds,
 	.locks = pipe_locks,
 	.counters = pipe_counters,
+	.traffic = pipe_traffic,
 	.dump = pipe_dump,
 };

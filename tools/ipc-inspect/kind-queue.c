@@ -15,6 +15,8 @@
 /* Bytes of cells that we read at most; the rest is not counted. */
 #define EXAMINE_MAX	(1ULL << 30)
 #define CHUNK		(256u << 10)
+/* Messages whose lengths top goes by. */
+#define SAMPLE		16u
 /* Cells that show prints a row for. */
 #define ROWS_MAX	64u
 
@@ -402,6 +404,34 @@ static void queue_locks(const void *data, lock_fn fn, void *arg)
 		fn(arg, &join);
 }
 
+/* By the lengths that the newest cells still say, whether their messages were taken or not. */
+static uint64_t mean_length(const struct view *v, const struct queue *q)
+{
+	uint32_t n = q->put < SAMPLE ? (uint32_t)q->put : SAMPLE, index = queue_index(q, q->tail);
+	uint64_t sum = 0, found = 0, len;
+
+	n = n < q->sh.capacity ? n : q->sh.capacity;
+	for (uint32_t i = 0; i < n; i++) {
+		index = index ? index - 1 : q->sh.capacity - 1;
+		if (index >= q->sh.capacity ||
+		    view_read(v, queue_cell_off(q, index) + offsetof(struct kipc_cell, len), &len,
+			      sizeof(len)) ||
+		    len > q->sh.msg_size)
+			continue;
+		sum += len;
+		found++;
+	}
+	return found ? sum / found : ABSENT;
+}
+
+static void queue_traffic(const void *data, const struct view *v, struct traffic *t)
+{
+	const struct queue *q = data;
+
+	t->messages = q->put;
+	t->mean_bytes = mean_length(v, q);
+}
+
 static void queue_counters(const void *data, counter_fn fn, void *arg)
 {
 	const struct queue *q = data;
@@ -526,5 +556,6 @@ const struct kind kind_queue = {
 	.holds = queue_holds,
 	.locks = queue_locks,
 	.counters = queue_counters,
+	.traffic = queue_traffic,
 	.dump = queue_dump,
 };

@@ -108,6 +108,12 @@ static void shm_locks(const void *data, lock_fn fn, void *arg)
 		fn(arg, &sequence);
 }
 
+static void shm_traffic(const void *data, const struct view *v, struct traffic *t)
+{
+	(void)v;
+	t->messages = ((const struct shm *)data)->writes;
+}
+
 static void shm_counters(const void *data, counter_fn fn, void *arg)
 {
 	const struct shm *s = data;
@@ -148,6 +154,7 @@ const struct kind kind_shm = {
 	.holds = shm_holds,
 	.locks = shm_locks,
 	.counters = shm_counters,
+	.traffic = shm_traffic,
 	.dump = shm_dump,
 };
 
@@ -269,5 +276,6 @@ const struct kind kind_array = {
 	.holds = shm_holds,
 	.locks = shm_locks,
 	.counters = shm_counters,
+	.traffic = shm_traffic,
 	.dump = array_dump,
 };

@@ -43,6 +43,13 @@ struct lock_site {
 	char name[96];		/* "lock \"jobs\"", "send 0 to 1" */
 };
 
+/* What went through it since it was made; ABSENT: not counted. */
+struct traffic {
+	uint64_t messages;	/* put or sent; writes of shared memory */
+	uint64_t bytes;
+	uint64_t mean_bytes;	/* a message, by the last ones */
+};
+
 struct dump;
 
 typedef void (*lock_fn)(void *arg, const struct lock_site *site);
@@ -68,6 +75,8 @@ struct kind {
 	void (*locks)(const void *data, lock_fn fn, void *arg);
 	/* Calls fn() for each thing that it counts, with the unit in the key. */
 	void (*counters)(const void *data, counter_fn fn, void *arg);
+	/* Fills what it knows of *t, which is all absent.  May be NULL. */
+	void (*traffic)(const void *data, const struct view *v, struct traffic *t);
 	/* Prints what is in it: dump.h. */
 	void (*dump)(const void *data, struct view *v, struct dump *d);
 };

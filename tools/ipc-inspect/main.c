@@ -12,6 +12,7 @@ const struct command *const commands[] = {
 	&command_show,
 	&command_dump,
 	&command_stats,
+	&command_top,
 	&command_locks,
 	&command_check,
 	&command_features,
