@@ -39,6 +39,31 @@ int __kipc_bell_check_fd(int fd)
 	return n < 0 ? (int)n : 0;
 }
 
+void __kipc_bell_identify(struct kipc_bell *bell)
+{
+	static const char key[] = "eventfd-id:";
+	char path[48], text[512], *at;
+	uint64_t id = 0;
+	long n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bell->fd);
+	fd = (int)SYS_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+	if (fd < 0)
+		return;
+	n = SYS_RETRY(read(fd, text, sizeof(text) - 1));
+	SYS(close(fd));
+	text[n < 0 ? 0 : n] = '\0';
+	at = strstr(text, key);
+	if (!at)
+		return;
+	for (at += sizeof(key) - 1; *at == ' '; at++)
+		;
+	for (; *at >= '0' && *at <= '9'; at++)
+		id = 10 * id + (uint64_t)(*at - '0');
+	bell->line->eventfd = id + 1;
+}
+
 static void write_eventfd(struct kipc_bell *bell)
 {
 	uint64_t one = 1;

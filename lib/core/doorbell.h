@@ -40,6 +40,12 @@ int __kipc_bell_eventfd(void);
  * non-blocking. */
 int __kipc_bell_check_fd(int fd);
 
+/*
+ * Notes down which eventfd it is, as the kernel numbers them, so that tools can find it among those
+ * of a process.  By the creator, before the segment is published; what can't be found out stays 0.
+ */
+void __kipc_bell_identify(struct kipc_bell *bell);
+
 __cold void __kipc_bell_ring_slow(struct kipc_bell *bell);
 
 /*

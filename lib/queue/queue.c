@@ -204,6 +204,8 @@ KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *o
 	memcpy(__kipc_segment_body(&q->obj.seg), &sh, sizeof(sh));
 	/* the cells are zero, which is FREE of lap 0; this sets the handle up */
 	r = verify(&q->obj.seg);
+	for (int i = 0; !r && i < KIPC_QUEUE_BELL_JOIN; i++)
+		__kipc_bell_identify(&q->bells[i]);
 	if (!r)
 		r = __kipc_segment_publish(&q->obj.seg);
 	if (r)

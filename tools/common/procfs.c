@@ -198,6 +198,23 @@ int proc_stat_read(pid_t pid, struct proc_stat *st)
 	return 0;
 }
 
+int proc_eventfd_id(pid_t pid, int fd, uint64_t *id)
+{
+	static const char key[] = "eventfd-id:";
+	char file[32], buf[512], *at;
+	ssize_t n;
+
+	snprintf(file, sizeof(file), "fdinfo/%d", fd);
+	n = read_text(pid, file, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	at = strstr(buf, key);
+	if (!at)
+		return -ENODATA;
+	*id = strtoull(at + strlen(key), NULL, 10);
+	return 0;
+}
+
 int proc_syscall(pid_t pid, pid_t tid, long *number, uint64_t args[2])
 {
 	unsigned long long a, b;

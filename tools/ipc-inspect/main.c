@@ -15,6 +15,8 @@ const struct command *const commands[] = {
 	&command_top,
 	&command_locks,
 	&command_check,
+	&command_record,
+	&command_replay,
 	&command_features,
 	NULL,
 };

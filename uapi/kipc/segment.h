@@ -143,7 +143,8 @@ struct kipc_peer {
 struct kipc_bell_line {
 	uint64_t	word;
 	uint64_t	rings;		/* eventfd writes, for display */
-	uint64_t	reserved[6];
+	uint64_t	eventfd;	/* its eventfd-id in /proc/PID/fdinfo/FD, + 1; 0: unknown; for tools */
+	uint64_t	reserved[5];
 };
 
 #define KIPC_BELL_SLEEPER	1ULL
