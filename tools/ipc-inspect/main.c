@@ -15,6 +15,7 @@ const struct command *const commands[] = {
 	&command_top,
 	&command_locks,
 	&command_check,
+	&command_gc,
 	&command_record,
 	&command_replay,
 	&command_features,
