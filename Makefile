@@ -93,7 +93,7 @@ check: $(if $(PARTIAL),tools examples,all) tests
 	$(Q)$(TEST_ENV) selftests/run_kselftest.sh $(if $(filter-out 0,$(V)),-v) \
 		$(TEST_PROGS) $(TEST_SCRIPTS)
 
-demo: lib examples
+demo: lib tools examples
 	$(Q)KIPC_BUILD="$(abspath $(O))" Documentation/examples/demo.sh $(DEMO_ARGS)
 
 headers-check: | deps-there

@@ -45,3 +45,17 @@ uninstall: uninstall-man
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
 	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/uapi' 2>/dev/null || :
 	$(Q)rm -f $(TOOLS:%='$(DESTDIR)$(BINDIR)/%')
+
+# What bash needs to complete the tools' command lines.
+COMPLETIONS := $(wildcard tools/*/*.bash)
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+
+.PHONY: install-completions uninstall-completions
+install: install-completions
+install-completions:
+	$(Q)set -e; for file in $(COMPLETIONS); do name=$${file##*/}; \
+		install -D -m 644 $$file '$(DESTDIR)$(COMPLETIONDIR)'/$${name%.bash}; done
+
+uninstall: uninstall-completions
+uninstall-completions:
+	$(Q)rm -f $(foreach c,$(COMPLETIONS),'$(DESTDIR)$(COMPLETIONDIR)/$(basename $(notdir $(c)))')

@@ -130,6 +130,31 @@ TEST_F(top, tables)
 	run_free(&r);
 }
 
+static int put_many(void *q)
+{
+	for (int r = 0; !r;)
+		r = kipc_queue_put(q, "x", 1, KIPC_FOREVER);
+	return 1;
+}
+
+/* Among those who have the queue, the one who fills it. */
+TEST_F(top, producer)
+{
+	struct kipc_queue_stat st = { .sz = sizeof(st) };
+	pid_t pid = ksft_fork(put_many, self->q);
+	char want[64];
+	struct run r;
+
+	ASSERT_TRUE(ksft_wait_for(!kipc_queue_stat(self->q, &st) && st.writers_waiting == 1 &&
+					  ksft_asleep(pid),
+				  5000));
+	r = inspect("top", "-n", "-r", "-o", "STATE,WAITERS,PRODUCER", self->target, "0.05", "1");
+	snprintf(want, sizeof(want), "full 1 %d\n", pid);
+	EXPECT_STREQ(want, r.out);
+	run_free(&r);
+	ksft_kill(pid);
+}
+
 TEST_F(top, order)
 {
 	KIPC_OPTS(kipc_queue_opts, opts, .capacity = 10, .msg_size = 32);

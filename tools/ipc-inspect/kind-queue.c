@@ -17,6 +17,8 @@
 #define CHUNK		(256u << 10)
 /* Messages whose lengths top goes by. */
 #define SAMPLE		16u
+/* For top, at the cells being written. */
+#define LOOKS_AT_TAIL	64
 /* Cells that show prints a row for. */
 #define ROWS_MAX	64u
 
@@ -432,6 +434,36 @@ static void queue_traffic(const void *data, const struct view *v, struct traffic
 	t->mean_bytes = mean_length(v, q);
 }
 
+/* Who is writing the newest cells, or claiming the next one: its slot's hit. */
+static void look_at_tail(const struct queue *q, const struct view *v,
+			 uint32_t hits[KIPC_PEER_MAX + 1])
+{
+	uint64_t tail, state;
+	uint32_t index;
+
+	if (view_read(v, q->body, &tail, sizeof(tail)))
+		return;
+	index = queue_index(q, tail);
+	for (int i = 0; i < 2 && index < q->sh.capacity; i++) {
+		if (!view_read(v, queue_cell_off(q, index), &state, sizeof(state)) &&
+		    queue_phase(state) == KIPC_CELL_WRITING &&
+		    (state & KIPC_CELL_SLOT) <= KIPC_PEER_MAX)
+			hits[state & KIPC_CELL_SLOT]++;
+		index = index ? index - 1 : q->sh.capacity - 1;
+	}
+}
+
+/* Many looks, for a message is written in no time; and who waits for room wants to put as well. */
+static void queue_producers(const void *data, const struct view *v, const struct peers *p,
+			    uint32_t hits[KIPC_PEER_MAX + 1])
+{
+	for (int i = 0; i < LOOKS_AT_TAIL; i++)
+		look_at_tail(data, v, hits);
+	for (uint32_t i = 0; i < p->n; i++)
+		if (p->peer[i].rec.sleeping[KIPC_QUEUE_BELL_WRITABLE])
+			hits[p->peer[i].slot]++;
+}
+
 static void queue_counters(const void *data, counter_fn fn, void *arg)
 {
 	const struct queue *q = data;
@@ -557,5 +589,6 @@ const struct kind kind_queue = {
 	.locks = queue_locks,
 	.counters = queue_counters,
 	.traffic = queue_traffic,
+	.producers = queue_producers,
 	.dump = queue_dump,
 };

@@ -77,6 +77,9 @@ struct kind {
 	void (*counters)(const void *data, counter_fn fn, void *arg);
 	/* Fills what it knows of *t, which is all absent.  May be NULL. */
 	void (*traffic)(const void *data, const struct view *v, struct traffic *t);
+	/* Adds to hits[slot] how often the process was seen putting just now.  May be NULL. */
+	void (*producers)(const void *data, const struct view *v, const struct peers *p,
+			  uint32_t hits[KIPC_PEER_MAX + 1]);
 	/* Prints what is in it: dump.h. */
 	void (*dump)(const void *data, struct view *v, struct dump *d);
 };

@@ -152,6 +152,36 @@ static void count(struct top *t, struct top_row *row, const struct subject *s)
 	row->total = now;
 }
 
+/* Puts a second from which on many looks have a chance to see one, and are worth it. */
+#define FLOOD	1000
+
+static void look_for_producer(struct top_row *row, const struct subject *s)
+{
+	/* who is attached is known; which process that is here costs some more looks */
+	struct peers peers = s->peers;
+	uint32_t best = 0;
+
+	row->producer = ABSENT;
+	if (!s->data || !s->kind->producers)
+		return;
+	if (!row->hits)
+		row->hits = xcalloc(KIPC_PEER_MAX + 1, sizeof(row->hits[0]));
+	for (uint32_t i = 1; i <= KIPC_PEER_MAX; i++)
+		row->hits[i] -= row->hits[i] / 4;
+	if (row->messages >= FLOOD || (s->sum.states & STATE_FULL))
+		s->kind->producers(s->data, &s->view, &peers, row->hits);
+	for (uint32_t i = 1; i <= KIPC_PEER_MAX; i++)
+		if (row->hits[i] > row->hits[best])
+			best = i;
+	if (!best)
+		return;
+	peers_identify(&peers, &s->object->holders);
+	if (peers_find(&peers, best) && peers_find(&peers, best)->pid)
+		row->producer = (uint64_t)peers_find(&peers, best)->pid;
+	else
+		row->hits[best] = 0;	/* gone */
+}
+
 static void remember_depth(struct top_row *row)
 {
 	memmove(row->history, row->history + 1, sizeof(row->history) - sizeof(row->history[0]));
@@ -178,6 +208,7 @@ static int one_object(const struct subject *s, void *arg)
 	row->waiters = s->data ? s->sum.waiters : ABSENT;
 	count(t, row, s);
 	remember_depth(row);
+	look_for_producer(row, s);
 	add_cpu(t, row, &s->object->holders);
 	row->seen = true;
 	return s->sum.states & STATE_DAMAGED ? EXIT_DAMAGE : EXIT_OK;
@@ -188,10 +219,12 @@ static void drop_gone(struct top *t)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
-		if (t->row[i].seen)
+		if (t->row[i].seen) {
 			t->row[kept++] = t->row[i];
-		else
-			clear(&t->row[i]);
+			continue;
+		}
+		clear(&t->row[i]);
+		free(t->row[i].hits);
 	}
 	t->n = kept;
 	for (size_t i = 0; i < t->n; i++)
@@ -255,8 +288,10 @@ int top_look(struct top *t, unsigned int flags)
 
 void top_free(struct top *t)
 {
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n; i++) {
 		clear(&t->row[i]);
+		free(t->row[i].hits);
+	}
 	free(t->row);
 	free(t->cpu);
 }

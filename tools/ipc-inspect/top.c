@@ -121,6 +121,8 @@ const struct column top_columns[] = {
 	  "threads that sleep in it; of a manager: locks that somebody waits for" },
 	{ "STATE", "state", COLUMN_STRINGS, SHOWN | COLUMN_STATE, column_lines, OFF(states),
 	  "as in list" },
+	{ "PRODUCER", "producer_pid", COLUMN_NUMBER, SHOWN | RIGHT, column_opt_u64, OFF(producer),
+	  "of a queue that is full or gets 1000 messages a second: who is seen putting most" },
 	{ "CPU%", "holders_cpu_percent", COLUMN_NUMBER, SHOWN | RIGHT, print_cpu, 0,
 	  "of the processes that have it, in all they do" },
 	{ "BUSIEST", "busiest_pid", COLUMN_NUMBER, SHOWN | RIGHT, column_opt_u64, OFF(busiest),

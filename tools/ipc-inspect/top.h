@@ -3,7 +3,8 @@
  * What `top` shows: rates, from two looks at the counters that the objects keep, and how depths went.
  *
  * A queue doesn't count bytes, and shall not for our sake: what is shown is messages a second times the
- * mean length of the last ones, as their cells still say, and marked as an estimate.
+ * mean length of the last ones, as their cells still say, and marked as an estimate.  Nor does it
+ * count who puts: whoever is seen at it most often, among many looks, is the one.
  */
 #ifndef IPC_INSPECT_TOP_H
 #define IPC_INSPECT_TOP_H
@@ -26,6 +27,8 @@ struct top_row {
 	double cpu;			/* percent, of all who hold it; < 0: not known */
 	uint64_t busiest;		/* the process with most of it; ABSENT */
 	char busiest_comm[16];
+	uint32_t *hits;			/* by slot: how often it was seen putting; older ones fade */
+	uint64_t producer;		/* the process with most of them; ABSENT */
 	bool seen;			/* at the last look */
 };
 
