@@ -51,7 +51,9 @@ static bool locks_hold(struct run *r, const char *fmt, ...)
 	ASSERT_LT(0, vasprintf(&script, fmt, ap));
 	va_end(ap);
 	ASSERT_LT(0, asprintf(&json, "{\"objects\": [], %s", strchr(r->out, '{') + 1));
-	ok = EXPECT_EQ(0, r->code) & EXPECT_STREQ("", r->err) & json_holds(json, script);
+	EXPECT_EQ(0, r->code);
+	EXPECT_STREQ("", r->err);
+	ok = json_holds(json, script);
 	free(json);
 	free(script);
 	run_free(r);

@@ -463,7 +463,9 @@ TEST_F(record, replay_at_original_speed)
 
 static void expect_failure(struct run r, int code, const char *words)
 {
-	if (!EXPECT_EQ(code, r.code) | !EXPECT_TRUE(strstr(r.err, words)))
+	bool ok = EXPECT_EQ(code, r.code);
+
+	if (!EXPECT_TRUE(strstr(r.err, words)) || !ok)
 		ksft_log("%s%s", r.out, r.err);
 	run_free(&r);
 }
