@@ -72,6 +72,7 @@ static void write_eventfd(struct kipc_bell *bell)
 		return;		/* only the count of sleepers is used */
 	/* -EAGAIN: the counter is full, so it is readable.  There is nothing else to go wrong. */
 	SYS(write(bell->fd, &one, sizeof(one)));
+	KIPC_POINT("bell.written");
 	stat_inc(&bell->line->rings);
 }
 
@@ -88,8 +89,10 @@ void __kipc_bell_ring_slow(struct kipc_bell *bell)
 	/* Signalled only if nobody may have drained since we looked; others may have announced. */
 	while ((w & ~(KIPC_BELL_SEQ - 1)) == (seen & ~(KIPC_BELL_SEQ - 1)) &&
 	       !(w & (KIPC_BELL_DRAINER | KIPC_BELL_SIGNALLED)))
-		if (try_cmpxchg(&bell->line->word, &w, w | KIPC_BELL_SIGNALLED))
+		if (try_cmpxchg(&bell->line->word, &w, w | KIPC_BELL_SIGNALLED)) {
+			KIPC_POINT("bell.signalled");
 			break;
+		}
 }
 
 void __kipc_bell_kick(struct kipc_bell *bell)
@@ -105,7 +108,9 @@ void __kipc_bell_announce(struct kipc_segment *seg, struct kipc_bell *bell)
 
 	/* the word first: the record must never claim more than the word has */
 	fetch_add(&bell->line->word, KIPC_BELL_SLEEPER);
+	KIPC_POINT("bell.announced");
 	fetch_add(&p->sleeping[bell->index], 1);
+	KIPC_POINT("bell.accounted");
 	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 }
 
@@ -117,6 +122,7 @@ static void subtract(struct kipc_bell *bell, uint64_t n)
 	do
 		sleepers = w & KIPC_BELL_SLEEPERS;
 	while (n && !try_cmpxchg(&bell->line->word, &w, w - min_of(n, sleepers)));
+	KIPC_POINT("bell.subtracted");
 }
 
 void __kipc_bell_retract(struct kipc_segment *seg, struct kipc_bell *bell)
@@ -124,6 +130,7 @@ void __kipc_bell_retract(struct kipc_segment *seg, struct kipc_bell *bell)
 	struct kipc_peer *p = __kipc_peer(seg, seg->slot);
 
 	fetch_sub(&p->sleeping[bell->index], 1);
+	KIPC_POINT("bell.unaccounted");
 	subtract(bell, 1);
 }
 
@@ -147,13 +154,16 @@ bool __kipc_bell_drain(struct kipc_segment *seg, struct kipc_bell *bell, bool fo
 		if (!force && !(w & KIPC_BELL_SIGNALLED))
 			return true;
 	} while (!try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_SIGNALLED) | mine));
+	KIPC_POINT("bell.drainer");
 
 	SYS(read(bell->fd, &count, sizeof(count)));	/* -EAGAIN: it was not readable */
+	KIPC_POINT("bell.drained");
 
 	w = load_relaxed(&bell->line->word);
 	while ((w & KIPC_BELL_DRAINER) == mine)
 		if (try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_DRAINER) + KIPC_BELL_SEQ))
 			break;
+	KIPC_POINT("bell.drainer_left");
 	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 	return true;
 }
@@ -172,6 +182,7 @@ bool __kipc_bell_rearm(struct kipc_segment *seg, struct kipc_bell *bell, uint64_
 void __kipc_bell_watch(struct kipc_bell *bell)
 {
 	fetch_or(&bell->line->word, KIPC_BELL_WATCHED);
+	KIPC_POINT("bell.watched");
 	fence_full();	/* before the look at the condition; pairs with: __kipc_bell_ring() */
 }
 
@@ -180,13 +191,17 @@ void __kipc_bell_repair(struct kipc_segment *seg, struct kipc_bell *bell, uint32
 	struct kipc_peer *p = __kipc_peer(seg, slot);
 	uint64_t theirs = (uint64_t)slot << KIPC_BELL_DRAINER_SHIFT;
 	uint64_t w = load_acquire(&bell->line->word);
+	uint32_t sleeping;
 
 	/* the record first: if we die in between, the word is too high, never too low */
-	subtract(bell, xchg(&p->sleeping[bell->index], 0));
+	sleeping = xchg(&p->sleeping[bell->index], 0);
+	KIPC_POINT("bell.dead_unaccounted");
+	subtract(bell, sleeping);
 
 	while ((w & KIPC_BELL_DRAINER) == theirs) {
 		if (!try_cmpxchg(&bell->line->word, &w, (w & ~KIPC_BELL_DRAINER) + KIPC_BELL_SEQ))
 			continue;
+		KIPC_POINT("bell.dead_drainer_left");
 		__kipc_bell_kick(bell);	/* it may have eaten a wake-up */
 		break;
 	}

@@ -188,8 +188,10 @@ int __kipc_fork_open_lock_fd(struct kipc_segment *seg)
 void __kipc_fork_close_lock_fd(struct kipc_segment *seg, bool forget)
 {
 	pthread_mutex_lock(&registry_mutex);
-	if (seg->lock_fd >= 0)
+	if (seg->lock_fd >= 0) {
 		SYS(close(seg->lock_fd));
+		KIPC_POINT("peer.unlocked");
+	}
 	seg->lock_fd = -1;
 	if (forget && seg->pprev) {
 		*seg->pprev = seg->next;

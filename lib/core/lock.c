@@ -59,8 +59,10 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 			/* who slept can't know whether others still do, so keeps the bit */
 			uint32_t to = seg->slot | (v & KIPC_LOCK_WAITERS) | waiters;
 
-			if (try_cmpxchg(word, &v, to))
+			if (try_cmpxchg(word, &v, to)) {
+				KIPC_POINT("lock.taken_late");
 				return v & KIPC_LOCK_DIED ? -EOWNERDEAD : 0;
+			}
 			continue;
 		}
 		if (!spun && deadline) {
@@ -80,6 +82,7 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 		}
 		if (!(v & KIPC_LOCK_WAITERS) && !try_cmpxchg(word, &v, v | KIPC_LOCK_WAITERS))
 			continue;
+		KIPC_POINT("lock.waiters");
 		v |= KIPC_LOCK_WAITERS;
 		now = __kipc_now_ns();
 		if (now >= deadline)
@@ -97,6 +100,7 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 		}
 		look = min_of(look, now + KIPC_OWNER_TICK_NS);
 		__kipc_futex_wait(word, v, min_of(deadline, look) - now);
+		KIPC_POINT("lock.woken");
 		waiters = KIPC_LOCK_WAITERS;
 		v = load_relaxed(word);
 	}
@@ -117,8 +121,10 @@ int __kipc_unlock_slow(struct kipc_segment *seg, uint32_t *word)
 		  FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) < 0) {
 		/* a sandbox may know only the plain ones */
 		xchg(word, 0);
+		KIPC_POINT("lock.released_alone");
 		__kipc_futex_wake(word, 1);
 	}
+	KIPC_POINT("lock.handed_on");
 	return 0;
 }
 
@@ -130,7 +136,10 @@ bool __kipc_lock_repair(uint32_t *word, uint32_t slot)
 		if ((v & KIPC_LOCK_OWNER) != slot)
 			return false;
 	} while (!try_cmpxchg(word, &v, KIPC_LOCK_DIED | (v & KIPC_LOCK_WAITERS)));
-	if (v & KIPC_LOCK_WAITERS)
+	KIPC_POINT("lock.died");
+	if (v & KIPC_LOCK_WAITERS) {
 		__kipc_futex_wake(word, 1);
+		KIPC_POINT("lock.died_told");
+	}
 	return true;
 }

@@ -34,16 +34,20 @@ __cold int __kipc_unlock_slow(struct kipc_segment *seg, uint32_t *word);
  */
 static inline int __kipc_lock_acquire(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 {
-	if (likely(cmpxchg(word, 0u, seg->slot)))
+	if (likely(cmpxchg(word, 0u, seg->slot))) {
+		KIPC_POINT("lock.taken");
 		return 0;
+	}
 	return __kipc_lock_slow(seg, word, deadline);
 }
 
 /* 0, or -EPERM when this process doesn't hold it. */
 static inline int __kipc_lock_release(struct kipc_segment *seg, uint32_t *word)
 {
-	if (likely(cmpxchg(word, seg->slot, 0u)))
+	if (likely(cmpxchg(word, seg->slot, 0u))) {
+		KIPC_POINT("lock.released");
 		return 0;
+	}
 	return __kipc_unlock_slow(seg, word);
 }
 

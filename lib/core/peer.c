@@ -120,16 +120,21 @@ static int take_slot(struct kipc_segment *seg, int lock_fd, uint32_t *taken)
 			continue;
 		if (r)
 			return r;
+		KIPC_POINT("peer.locked");
 		/* taken, used and orphaned since we looked: it needs a repair first */
 		if (load_acquire(&p->state) != KIPC_PEER_FREE) {
 			byte_drop(lock_fd, slot);
+			KIPC_POINT("peer.left_to_repair");
 			continue;
 		}
 		describe(p);
+		KIPC_POINT("peer.described");
 		high = load_relaxed(&seg->hdr->peer_high);
 		while (slot > high && !try_cmpxchg(&seg->hdr->peer_high, &high, slot))
 			;
+		KIPC_POINT("peer.high");
 		store_release(&p->state, KIPC_PEER_LIVE);	/* pairs with: __kipc_peer_sweep() */
+		KIPC_POINT("peer.live");
 		*taken = slot;
 		return 0;
 	}
@@ -204,9 +209,11 @@ static void detach(struct kipc_segment *seg, bool forget)
 
 		for (uint32_t i = 0; i < seg->nbells; i++)
 			__kipc_bell_repair(seg, &seg->bells[i], slot);
+		KIPC_POINT("peer.gave_back");
 		/* what could not be given back stays claimed; a peer repairs it as after a death */
 		if (r >= 0)
 			store_release(&__kipc_peer(seg, slot)->state, KIPC_PEER_FREE);
+		KIPC_POINT("peer.free");
 		if (r > 0)
 			for (uint32_t i = 0; i < seg->nbells; i++)
 				__kipc_bell_kick(&seg->bells[i]);
@@ -256,9 +263,11 @@ static int repair_slot(struct kipc_segment *seg, uint32_t slot, struct kipc_peer
 		return claims;
 	for (uint32_t i = 0; i < seg->nbells; i++)
 		__kipc_bell_repair(seg, &seg->bells[i], slot);
+	KIPC_POINT("reap.repaired");
 	if (was_free && !claims)
 		return 0;
 	store_release(&p->state, KIPC_PEER_FREE);	/* pairs with: take_slot() */
+	KIPC_POINT("reap.free");
 	fetch_add(&seg->hdr->repairs, 1);
 	fetch_add(&seg->hdr->repaired_claims, (uint64_t)claims);
 	return 1;
@@ -285,10 +294,12 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
 	if (!r)
 		r = byte_try(seg->lock_fd, slot);
 	if (!r) {
+		KIPC_POINT("reap.locked");
 		seg->repairing[seg->repair_depth++] = slot;
 		r = repair_slot(seg, slot, p);
 		seg->repair_depth--;
 		byte_drop(seg->lock_fd, slot);
+		KIPC_POINT("reap.unlocked");
 	}
 	pthread_mutex_unlock(&seg->peer_mutex);
 	if (r == 1)
@@ -311,6 +322,7 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 		return 0;	/* as in __kipc_peer_reap(), and don't say that we swept */
 	if (!cmpxchg(swept, last, now) && min_interval_ns)
 		high = 0;
+	KIPC_POINT("sweep.stamped");
 	for (uint32_t slot = 1; slot <= high; slot++) {
 		/* pairs with: take_slot() */
 		if (load_acquire(&__kipc_peer(seg, slot)->state) == KIPC_PEER_FREE)

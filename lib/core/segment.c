@@ -178,8 +178,10 @@ int __kipc_segment_publish(struct kipc_segment *seg)
 	r = SYS(fcntl(seg->fd, F_ADD_SEALS, seals));
 	if (r < 0)
 		return (int)r;
+	KIPC_POINT("segment.sealed");
 	/* pairs with: read_header() */
 	store_release(&seg->hdr->magic, KIPC_SEG_MAGIC);
+	KIPC_POINT("segment.published");
 	return __kipc_peer_attach(seg);
 }
 
@@ -324,5 +326,6 @@ int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size)
 	r = __kipc_memory_allocate(seg->fd, size, align_up(new_size, seg->page_size) - size);
 	if (r)
 		return r;
+	KIPC_POINT("segment.grown");
 	return __kipc_segment_refresh(seg) >= new_size ? 0 : -EPROTO;
 }

@@ -25,6 +25,7 @@
 
 #include "core/atomic.h"
 #include "core/compiler.h"
+#include "core/point.h"
 #include "kipc/base.h"
 #include "uapi/kipc/segment.h"
 

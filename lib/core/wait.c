@@ -221,6 +221,7 @@ int __kipc_wait(struct kipc_wait *w)
 		look = min_of(look, now + tick);
 		got = __kipc_sleep(drained ? w->bell->fd : -1, w->hup_fd, w->hup_token,
 				   min_of(w->deadline, look));
+		KIPC_POINT("wait.woken");
 		force = got & 1;
 		if (got & 2) {
 			/* our wake-up was perhaps the bell's only one: nobody else will drain */

@@ -62,6 +62,7 @@ static void list_add(struct kipc_manager *m, uint32_t cls, uint32_t s)
 	if (next && span_ok(m, next))
 		store_relaxed(&m->spans[next].prev, s);
 	store_relaxed(&m->hdr->partial[cls], s);
+	KIPC_POINT("slab.linked");
 }
 
 static void list_del(struct kipc_manager *m, uint32_t cls, uint32_t s)
@@ -74,6 +75,7 @@ static void list_del(struct kipc_manager *m, uint32_t cls, uint32_t s)
 		store_relaxed(&m->hdr->partial[cls], next);
 	else if (span_ok(m, prev))
 		store_relaxed(&m->spans[prev].next, next);
+	KIPC_POINT("slab.unlinked");
 }
 
 /* ---- slabs ---- */
@@ -108,6 +110,7 @@ static int new_slab(struct kipc_manager *m, uint32_t cls, uint32_t *span)
 		store_relaxed(&map[c->words - 1], ~0ULL << c->cap % 64);
 	store_relaxed(&d->nfree, c->cap);
 	store_relaxed(&d->hint, 0);
+	KIPC_POINT("slab.empty");
 	__kipc_spans_make(m, s, KIPC_SPAN_HEAD(KIPC_SPAN_SLAB, cls, c->spans));
 	store_relaxed(&m->hdr->free_spans, load_relaxed(&m->hdr->free_spans) - c->spans);
 	list_add(m, cls, s);
@@ -202,6 +205,7 @@ void __kipc_alloc_commit(struct kipc_manager *m, const struct kipc_pick *p,
 		intent_apply(m, w, n);
 		store_relaxed(&m->hdr->free_spans, load_relaxed(&m->hdr->free_spans) - p->spans);
 		count_used(m, p->size, 1);
+		KIPC_POINT("alloc.run_counted");
 		intent_end(m);
 		return;
 	}
@@ -210,10 +214,12 @@ void __kipc_alloc_commit(struct kipc_manager *m, const struct kipc_pick *p,
 	nfree = load_relaxed(&d->nfree) - 1;
 	intent_begin(m, KIPC_INTENT_ALLOC, p->block, 0, w, n);
 	store_relaxed(map, load_relaxed(map) | 1ULL << p->bit % 64);
+	KIPC_POINT("alloc.marked");
 	intent_apply(m, w, n);
 	store_relaxed(&d->hint, p->bit / 64);
 	store_relaxed(&d->nfree, nfree);
 	count_used(m, p->size, 1);
+	KIPC_POINT("alloc.counted");
 	intent_end(m);
 	if (unlikely(!nfree))
 		list_del(m, p->cls, p->span);
@@ -284,6 +290,7 @@ void __kipc_free_commit(struct kipc_manager *m, const struct kipc_pick *p,
 		intent_apply(m, w, n);
 		store_relaxed(&m->hdr->free_spans, load_relaxed(&m->hdr->free_spans) + p->spans);
 		count_used(m, 0 - p->size, 0 - 1ULL);
+		KIPC_POINT("free.run_counted");
 		intent_end(m);
 		return;
 	}
@@ -292,11 +299,13 @@ void __kipc_free_commit(struct kipc_manager *m, const struct kipc_pick *p,
 	nfree = load_relaxed(&d->nfree) + 1;
 	intent_begin(m, KIPC_INTENT_FREE, p->block, 0, w, n);
 	store_relaxed(map, load_relaxed(map) & ~(1ULL << p->bit % 64));
+	KIPC_POINT("free.marked");
 	intent_apply(m, w, n);
 	if (p->bit / 64 < load_relaxed(&d->hint))
 		store_relaxed(&d->hint, p->bit / 64);
 	store_relaxed(&d->nfree, nfree);
 	count_used(m, 0 - p->size, 0 - 1ULL);
+	KIPC_POINT("free.counted");
 	intent_end(m);
 	if (unlikely(nfree == 1)) {
 		list_add(m, p->cls, p->span);
@@ -326,6 +335,7 @@ int __kipc_alloc_redo(struct kipc_manager *m, const struct kipc_intent *in)
 		bit = 1ULL << p.bit % 64;
 		store_relaxed(map, in->op == KIPC_INTENT_ALLOC ? load_relaxed(map) | bit :
 								 load_relaxed(map) & ~bit);
+		KIPC_POINT("alloc.marked_again");
 		return 0;
 	case KIPC_INTENT_ALLOC_RUN:
 	case KIPC_INTENT_FREE_RUN:

@@ -59,6 +59,7 @@ static int recover(struct kipc_manager *m)
 		return r;
 	/* the bitmap may have changed and the counts not: before the intent is forgotten */
 	__kipc_alloc_rebuild(m, block);
+	KIPC_POINT("arena.rebuilt");
 	intent_end(m);
 	fetch_add(&m->hdr->recoveries, 1);
 	return __kipc_dir_recover(m);

@@ -72,6 +72,8 @@ static inline int __kipc_arena_lock_by(struct kipc_manager *m, int64_t deadline)
 	/* pairs with: __kipc_arena_unlock() */
 	bool held = cmpxchg(&m->hdr->lock, 0u, m->obj.seg.slot);
 
+	if (held)
+		KIPC_POINT("arena.locked");
 	if (likely(held && load_relaxed(&m->hdr->intent.op) == KIPC_INTENT_NONE))
 		return 0;
 	return __kipc_arena_lock_slow(m, held, deadline);
@@ -85,8 +87,10 @@ static inline int __kipc_arena_lock(struct kipc_manager *m)
 __cold void __kipc_arena_unlock_slow(struct kipc_manager *m);
 static inline void __kipc_arena_unlock(struct kipc_manager *m)
 {
-	if (likely(cmpxchg(&m->hdr->lock, m->obj.seg.slot, 0u)))
+	if (likely(cmpxchg(&m->hdr->lock, m->obj.seg.slot, 0u))) {
+		KIPC_POINT("arena.unlocked");
 		return;
+	}
 	__kipc_arena_unlock_slow(m);
 }
 

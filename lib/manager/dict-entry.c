@@ -84,6 +84,7 @@ int __kipc_dict_entry_make(const struct kipc_dict_ref *t, const struct kipc_dict
 	memcpy(e->data, k->data, k->len);
 	if (vlen)
 		memcpy(e->data + k->len, bytes, vlen);
+	KIPC_POINT("dict.entry");
 	return 0;
 }
 

@@ -129,6 +129,7 @@ static int reset(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head)
 	for (uint32_t steps = 0; b && steps < KIPC_DICT_CHAIN_MAX; steps++) {
 		for (uint32_t i = 0; i < KIPC_DICT_CELLS; i++)
 			store_relaxed(&b->cells[i], 0);
+		KIPC_POINT("dict.bucket_reset");
 		b = load_relaxed(&b->next) ? __kipc_dict_next(t->m, b) : NULL;
 	}
 	__kipc_dict_moved(head);
@@ -155,6 +156,7 @@ static int clean(const struct kipc_dict_ref *t, uint64_t b, uint64_t n)
 			if (__kipc_dict_index(load_relaxed(&e->hash), n) == b)
 				continue;
 			store_relaxed(&p->cells[i], 0);
+			KIPC_POINT("dict.cell_cleaned");
 			any = true;
 		}
 		if (!load_relaxed(&p->next)) {
@@ -195,6 +197,7 @@ static int copy_cells(const struct kipc_dict_ref *t, struct kipc_dict_bucket *fr
 				return r;
 			/* pairs with: readers' load of the cell [A] */
 			store_release(room, cell);
+			KIPC_POINT("dict.cell_copied");
 		}
 		if (!load_relaxed(&from->next))
 			return 0;
@@ -225,6 +228,7 @@ static int make_bucket(const struct kipc_dict_ref *t, uint64_t n)
 		step();		/* from here on it is emptied, not zeroed */
 		store_relaxed(&t->g->data[KIPC_DICT_READY], n + 1);
 		step();
+		KIPC_POINT("dict.bucket_ready");
 	}
 	return 0;
 }
@@ -258,6 +262,7 @@ int __kipc_dict_grow(const struct kipc_dict_ref *t)
 	/* the commit; pairs with: readers' load of the shape [B] */
 	store_release(&t->s->shape, n + 1);
 	step();
+	KIPC_POINT("dict.split");
 	return clean(t, p, n + 1);
 }
 
@@ -269,9 +274,11 @@ static int free_spare(const struct kipc_dict_ref *t, uint32_t k)
 	if (ready_of(t) > 2ULL << k)
 		store_relaxed(&t->g->data[KIPC_DICT_READY], 2ULL << k);
 	step();		/* what is behind is memory again that was never written */
+	KIPC_POINT("dict.spare_unready");
 	/* pairs with: readers' check of gen [C] */
 	store_release(&t->s->gen, load_relaxed(&t->s->gen) + 1);
 	fence_release();
+	KIPC_POINT("dict.spare_gen");
 	return __kipc_dict_free(t, &t->s->segs[k + 1]);
 }
 
@@ -298,6 +305,7 @@ int __kipc_dict_shrink(const struct kipc_dict_ref *t)
 	/* the commit; pairs with: readers' load of the shape [B] */
 	store_release(&t->s->shape, last);
 	step();
+	KIPC_POINT("dict.merged");
 	r = reset(t, from);
 	if (!r && !(last & (last - 1)))
 		r = free_spare(t, 63 - (uint32_t)__builtin_clzll(last));
@@ -363,7 +371,9 @@ static int drain_chain(const struct kipc_dict_ref *t, struct kipc_dict_bucket *h
 			--*budget;
 			store_relaxed(&t->g->data[KIPC_DICT_OLD], cell);
 			step();		/* it is the cell's as long as that has it */
+			KIPC_POINT("dict.drain_old");
 			store_relaxed(&last->cells[i], 0);
+			KIPC_POINT("dict.drain_cell");
 			__kipc_dict_moved(head);
 			r = __kipc_dict_entry_free_old(t);
 			if (r)
@@ -401,9 +411,11 @@ int __kipc_dict_drain(const struct kipc_dict_ref *t, uint32_t *budget, uint64_t 
 	store_relaxed(&t->g->data[KIPC_DICT_COUNT], 0);
 	store_relaxed(&t->g->data[KIPC_DICT_READY], 1);
 	step();		/* what is behind bucket 0 is memory again that was never written */
+	KIPC_POINT("dict.drained");
 	/* pairs with: readers' check of gen [C] */
 	store_release(&t->s->gen, load_relaxed(&t->s->gen) + 1);
 	fence_release();
+	KIPC_POINT("dict.drain_gen");
 	for (uint32_t k = 0; k < KIPC_DICT_SEGS; k++) {
 		if (!load_relaxed(&t->s->segs[k]))
 			continue;
@@ -417,5 +429,6 @@ int __kipc_dict_drain(const struct kipc_dict_ref *t, uint32_t *budget, uint64_t 
 	step();
 	/* pairs with: readers' load of the shape [B] */
 	store_release(&t->s->shape, 1);
+	KIPC_POINT("dict.drain_ended");
 	return 0;
 }

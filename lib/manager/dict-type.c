@@ -36,7 +36,9 @@ static int settle_new(const struct kipc_dict_ref *t)
 	if (linked) {
 		store_relaxed(ref, 0);
 		step();
+		KIPC_POINT("dict.settle_ref");
 		store_relaxed(new, 0);
+		KIPC_POINT("dict.settle_new");
 		return 0;
 	}
 	r = __kipc_dict_drop(t, ref);
@@ -58,6 +60,7 @@ static int settle_old(const struct kipc_dict_ref *t)
 		return linked;
 	if (linked) {
 		store_relaxed(old, 0);
+		KIPC_POINT("dict.settle_old");
 		return 0;
 	}
 	/* it was unlinked; whether readers were told isn't known */
@@ -87,6 +90,7 @@ static int recount(const struct kipc_dict_ref *t)
 		}
 	}
 	store_relaxed(&t->g->data[KIPC_DICT_COUNT], n);
+	KIPC_POINT("dict.recounted");
 	return 0;
 }
 
@@ -158,11 +162,13 @@ static int destroy(struct kipc_manager *m, struct kipc_obj_header *o, uint32_t *
 		}
 		at = cursor & (CURSOR_SETTLED - 1);
 		store_relaxed(&t.s->shape, load_relaxed(&t.s->shape) | KIPC_DICT_DRAIN);
+		KIPC_POINT("dict.destroying");
 		r = __kipc_dict_drain(&t, budget, &at);
 		if (r < 0)
 			return r;
 		cursor = r ? i << CURSOR_SHIFT | CURSOR_SETTLED | at : (i + 1) << CURSOR_SHIFT;
 		store_relaxed(&o->cursor, cursor);
+		KIPC_POINT("dict.cursor");
 		if (r)
 			return r;
 	}

@@ -38,8 +38,10 @@ static void handed_over(const struct kipc_dict_ref *t)
 	step();
 	store_relaxed(word(t, KIPC_DICT_REF), 0);
 	step();
+	KIPC_POINT("dict.ref_handed_over");
 	store_relaxed(word(t, KIPC_DICT_NEW), 0);
 	step();
+	KIPC_POINT("dict.handed_over");
 }
 
 /* A value that takes the place of one of its own type by one store. */
@@ -71,6 +73,7 @@ static int replace(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head,
 		return -EPROTO;
 	if (in_place(v, KIPC_DICT_META_VTYPE(meta), &payload)) {
 		store_release(&e->payload, payload);
+		KIPC_POINT("dict.replaced_in_place");
 		return 0;
 	}
 	r = __kipc_dict_entry_make(t, k, v);
@@ -78,9 +81,11 @@ static int replace(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head,
 		return r;
 	store_relaxed(word(t, KIPC_DICT_OLD), *cell & KIPC_DICT_CELL_OFF);
 	step();		/* OLD is the cell's as long as that has it */
+	KIPC_POINT("dict.replace_old");
 	/* the commit; pairs with: readers' load of the cell [A] */
 	store_release(cell, __kipc_dict_cell(k->hash, load_relaxed(word(t, KIPC_DICT_NEW))));
 	step();
+	KIPC_POINT("dict.replaced");
 	__kipc_dict_moved(head);
 	handed_over(t);
 	return __kipc_dict_entry_free_old(t);
@@ -101,8 +106,10 @@ static int insert(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head,
 	}
 	/* the commit; pairs with: readers' load of the cell [A] */
 	store_release(cell, __kipc_dict_cell(k->hash, load_relaxed(word(t, KIPC_DICT_NEW))));
+	KIPC_POINT("dict.inserted");
 	handed_over(t);
 	store_relaxed(word(t, KIPC_DICT_COUNT), load_relaxed(word(t, KIPC_DICT_COUNT)) + 1);
+	KIPC_POINT("dict.insert_counted");
 	return __kipc_dict_grow(t);
 }
 
@@ -113,10 +120,13 @@ static int erase(const struct kipc_dict_ref *t, struct kipc_dict_bucket *head, _
 
 	store_relaxed(word(t, KIPC_DICT_OLD), *cell & KIPC_DICT_CELL_OFF);
 	step();		/* OLD is the cell's as long as that has it */
+	KIPC_POINT("dict.erase_old");
 	store_release(cell, 0);		/* the commit */
 	step();
+	KIPC_POINT("dict.erased");
 	__kipc_dict_moved(head);
 	store_relaxed(word(t, KIPC_DICT_COUNT), load_relaxed(word(t, KIPC_DICT_COUNT)) - 1);
+	KIPC_POINT("dict.erase_counted");
 	r = __kipc_dict_entry_free_old(t);
 	if (!r)
 		r = __kipc_dict_trim(t, head);
@@ -272,6 +282,7 @@ static int clear_stripe(struct kipc_dict *d, const struct kipc_dict_ref *t)
 		/* the commit; pairs with: readers' load of the shape [B] */
 		store_release(&t->s->shape, shape | KIPC_DICT_DRAIN);
 		step();
+		KIPC_POINT("dict.clearing");
 		do
 			r = __kipc_dict_drain(t, &budget, &at);
 		while (r == 1);

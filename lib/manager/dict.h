@@ -214,6 +214,7 @@ static inline void __kipc_dict_moved(struct kipc_dict_bucket *b)
 	/* pairs with: readers' check of the version [C] */
 	store_release(&b->version, load_relaxed(&b->version) + 1);
 	fence_release();	/* what comes now is seen by nobody who didn't see that */
+	KIPC_POINT("dict.version");
 }
 
 /* The cell of the key under the guard, or NULL; -EPROTO for damage in *err. */

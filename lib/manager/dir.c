@@ -72,6 +72,7 @@ void __kipc_dir_link(struct kipc_manager *m, struct kipc_obj_header *o)
 		return;
 	bucket = bucket_of(m, e->name);
 	store_relaxed(&e->next, load_relaxed(bucket));
+	KIPC_POINT("dir.chained");
 	__kipc_arena_writes(m, (struct kipc_write[]){
 		{ __kipc_arena_off(m, &e->obj), __kipc_arena_off(m, o) },
 		{ __kipc_arena_off(m, &o->refs), load_relaxed(&o->refs) + 1 },

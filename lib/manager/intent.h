@@ -22,14 +22,18 @@ static inline void intent_begin(struct kipc_manager *m, enum kipc_intent_op op, 
 	}
 	store_relaxed(&in->nwrites, n);
 	step();
+	KIPC_POINT("intent.written");
 	store_relaxed(&in->op, (uint32_t)op);
 	step();
+	KIPC_POINT("intent.begun");
 }
 
 static inline void intent_apply(struct kipc_manager *m, const struct kipc_write *w, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		store_relaxed(__kipc_arena_word(m, w[i].off), w[i].val);
+		KIPC_POINT("intent.applied");
+	}
 }
 
 static inline void intent_end(struct kipc_manager *m)
@@ -37,6 +41,7 @@ static inline void intent_end(struct kipc_manager *m)
 	step();
 	store_relaxed(&m->hdr->intent.op, KIPC_INTENT_NONE);
 	step();
+	KIPC_POINT("intent.ended");
 }
 
 #endif

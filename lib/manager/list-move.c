@@ -35,6 +35,7 @@ static int move_up(struct kipc_manager *m, struct kipc_list_shared *s, uint64_t 
 			step();
 			store_relaxed(&s->progress, --p);
 			step();
+			KIPC_POINT("list.moved_up_across");
 			continue;
 		}
 		for (; in && p > index; in--) {
@@ -42,6 +43,7 @@ static int move_up(struct kipc_manager *m, struct kipc_list_shared *s, uint64_t 
 			step();
 			store_relaxed(&s->progress, --p);
 			step();
+			KIPC_POINT("list.moved_up");
 		}
 	}
 	return 0;
@@ -63,6 +65,7 @@ static int move_down(struct kipc_manager *m, struct kipc_list_shared *s, uint64_
 			step();
 			store_relaxed(&s->progress, ++p);
 			step();
+			KIPC_POINT("list.moved_down_across");
 			continue;
 		}
 		for (; in < KIPC_LIST_CHUNK - 1 && p < last; in++) {
@@ -70,6 +73,7 @@ static int move_down(struct kipc_manager *m, struct kipc_list_shared *s, uint64_
 			step();
 			store_relaxed(&s->progress, ++p);
 			step();
+			KIPC_POINT("list.moved_down");
 		}
 	}
 	return 0;
@@ -107,8 +111,10 @@ int __kipc_list_move_finish(struct kipc_manager *m, struct kipc_list_shared *s)
 	store_release(&g->data[KIPC_LIST_LEN],
 		      KIPC_LIST_OP_WHAT(op) == KIPC_LIST_OP_INSERT ? last + 1 : last);
 	step();		/* from here on `held` means nothing */
+	KIPC_POINT("list.move_counted");
 	store_release(&g->data[KIPC_LIST_OP], KIPC_LIST_OP_NONE);
 	step();
+	KIPC_POINT("list.move_ended");
 	return 0;
 }
 
@@ -124,9 +130,11 @@ static int move(struct kipc_list *l, uint64_t op, struct kipc_slot held, uint64_
 	store_relaxed(&s->progress, progress);
 	store_relaxed(&s->last, last);
 	step();
+	KIPC_POINT("list.move_written");
 	__kipc_guard_seq_begin(g);
 	store_release(&g->data[KIPC_LIST_OP], op);	/* the commit */
 	step();
+	KIPC_POINT("list.move_begun");
 	r = __kipc_list_move_finish(l->h.m, s);
 	__kipc_guard_seq_end(g);
 	return r;
@@ -150,6 +158,7 @@ int __kipc_list_move_out(struct kipc_list *l, uint64_t index, uint64_t len)
 	/* the slot that the element will leave with; means nothing before the commit */
 	store_relaxed(&__kipc_list_guard(l)->data[KIPC_LIST_FILL], len);
 	step();
+	KIPC_POINT("list.move_out");
 	return move(l, KIPC_LIST_OP(KIPC_LIST_OP_REMOVE, index), __kipc_slot_load(p), index,
 		    len - 1);
 }

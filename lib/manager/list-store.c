@@ -177,5 +177,6 @@ int __kipc_list_release_tail(struct kipc_manager *m, struct kipc_guard *g)
 	}
 	step();		/* the slots mean something until here */
 	store_relaxed(&g->data[KIPC_LIST_FILL], 0);
+	KIPC_POINT("list.tail_released");
 	return 0;
 }

@@ -70,6 +70,7 @@ static int release(struct kipc_manager *m, uint64_t kind, uint64_t word, uint32_
 			--*budget;
 		}
 		store_relaxed(&d->cursor, c + 1);
+		KIPC_POINT("list.cursor");
 	}
 	if (!*budget)
 		return 1;

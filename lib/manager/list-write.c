@@ -56,6 +56,7 @@ static int fill_slot(struct kipc_list *l, struct kipc_slot *p, uint64_t index,
 	step();		/* within fill, it may be released at any moment */
 	store_relaxed(&g->data[KIPC_LIST_FILL], index + 1);
 	step();
+	KIPC_POINT("list.fill");
 	return __kipc_slot_init(l->h.m, __kipc_arena_off(l->h.m, p), v);
 }
 
@@ -66,8 +67,11 @@ static void commit_len(struct kipc_guard *g, uint64_t len)
 	/* pairs with: readers' load of the length: they see what is in the slots below */
 	store_release(&g->data[KIPC_LIST_LEN], len);
 	step();
-	if (unlikely(load_relaxed(&g->data[KIPC_LIST_FILL])))
+	KIPC_POINT("list.longer");
+	if (unlikely(load_relaxed(&g->data[KIPC_LIST_FILL]))) {
 		store_relaxed(&g->data[KIPC_LIST_FILL], 0);
+		KIPC_POINT("list.filled");
+	}
 }
 
 int kipc_list_append(struct kipc_list *l, struct kipc_value v)
@@ -149,8 +153,10 @@ int kipc_list_insert(struct kipc_list *l, int64_t index, struct kipc_value v)
 		commit_len(__kipc_list_guard(l), len + 1);
 	else
 		r = __kipc_list_move_in(l, at, len);
-	if (!r)
+	if (!r) {
 		store_relaxed(&__kipc_list_guard(l)->data[KIPC_LIST_FILL], 0);
+		KIPC_POINT("list.inserted");
+	}
 	__kipc_list_unlock(l);
 	return r;
 }
@@ -207,6 +213,7 @@ int kipc_list_set(struct kipc_list *l, int64_t index, struct kipc_value v)
 		/* the sequence is for those who read more than this slot */
 		__kipc_guard_seq_begin(g);
 		store_relaxed(&p->payload, s.payload);
+		KIPC_POINT("list.set_in_place");
 		__kipc_guard_seq_end(g);
 	} else {
 		r = set_by_tx(l, p, &v);
@@ -240,8 +247,10 @@ static int remove_at(struct kipc_list *l, uint64_t at, uint64_t len)
 	if (at == len - 1) {
 		store_relaxed(&g->data[KIPC_LIST_FILL], len);
 		step();		/* the slot stays owned when the length no longer covers it */
+		KIPC_POINT("list.popping");
 		__kipc_guard_seq_begin(g);
 		store_release(&g->data[KIPC_LIST_LEN], len - 1);	/* the commit */
+		KIPC_POINT("list.shorter");
 		__kipc_guard_seq_end(g);
 		step();
 	} else {

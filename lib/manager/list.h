@@ -112,7 +112,9 @@ static __always_inline struct kipc_slot __kipc_slot_load(const struct kipc_slot 
 static __always_inline void __kipc_slot_store(struct kipc_slot *p, struct kipc_slot s)
 {
 	store_relaxed(&p->tag, s.tag);
+	KIPC_POINT("list.tag");
 	store_relaxed(&p->payload, s.payload);
+	KIPC_POINT("list.slot");
 }
 
 /* A Python index into a list of len elements: true and *at when there is such an element. */

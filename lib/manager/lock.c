@@ -59,8 +59,10 @@ KIPC_API int kipc_lock_acquire(struct kipc_lock *l, int64_t timeout_ns)
 	seg = &l->h.m->obj.seg;
 	word = &l->h.hdr->guard.lock;
 	/* pairs with: kipc_lock_release() */
-	if (likely(cmpxchg(word, 0u, seg->slot)))
+	if (likely(cmpxchg(word, 0u, seg->slot))) {
+		KIPC_POINT("lock.users_taken");
 		return 0;
+	}
 	return __kipc_lock_slow(seg, word, __kipc_deadline(timeout_ns));
 }
 

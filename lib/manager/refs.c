@@ -103,6 +103,7 @@ static struct kipc_obj_header *next_dying(struct kipc_manager *m,
 	}
 	if (!begun) {
 		store_relaxed(&o->cursor, 0);
+		KIPC_POINT("object.cursor");
 		__kipc_arena_writes(m, (struct kipc_write[]){
 			{ __kipc_arena_off(m, &m->hdr->zombies), load_relaxed(&o->next) },
 			{ __kipc_arena_off(m, &m->hdr->dying), off },

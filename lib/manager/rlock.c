@@ -96,14 +96,18 @@ KIPC_API int kipc_rlock_acquire(struct kipc_rlock *l, int64_t timeout_ns)
 			if (count >= UINT32_MAX)
 				return -EOVERFLOW;
 			store_relaxed(&s->count, count + 1);
+			KIPC_POINT("rlock.again");
 			return 0;
 		}
 		r = __kipc_lock_slow(seg, &s->head.guard.lock, __kipc_deadline(timeout_ns));
 		if (r && r != -EOWNERDEAD)
 			return r;
 	}
+	KIPC_POINT("rlock.taken");
 	store_relaxed(&s->owner, self(seg));
+	KIPC_POINT("rlock.owned");
 	store_relaxed(&s->count, 1);
+	KIPC_POINT("rlock.counted");
 	return r;
 }
 
@@ -126,9 +130,11 @@ KIPC_API int kipc_rlock_release(struct kipc_rlock *l)
 	count = load_relaxed(&s->count);
 	if (count > 1) {
 		store_relaxed(&s->count, count - 1);
+		KIPC_POINT("rlock.one_less");
 		return 0;
 	}
 	store_relaxed(&s->owner, 0);
+	KIPC_POINT("rlock.nobodys");
 	return __kipc_lock_release(seg, &s->head.guard.lock);
 }
 

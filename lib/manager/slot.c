@@ -114,19 +114,24 @@ int __kipc_slot_init(struct kipc_manager *m, uint64_t off, const struct kipc_val
 	/* whatever was there owns nothing; from here on the slot says what it owns */
 	store_relaxed(&p->tag, KIPC_SLOT_EMPTY);
 	step();
+	KIPC_POINT("slot.empty");
 	if (__kipc_slot_simple(v, &slot)) {
 		store_relaxed(&p->payload, slot.payload);
 		step();
 		store_relaxed(&p->tag, slot.tag);
+		KIPC_POINT("slot.simple");
 		return 0;
 	}
 	store_relaxed(&p->payload, 0);
 	step();
 	store_relaxed(&p->tag, owning_tag(v));
 	step();
+	KIPC_POINT("slot.owns");
 	r = take(m, v, off + offsetof(struct kipc_slot, payload));
-	if (r)
+	if (r) {
 		store_relaxed(&p->tag, KIPC_SLOT_EMPTY);
+		KIPC_POINT("slot.refused");
+	}
 	return r;
 }
 
@@ -146,7 +151,9 @@ int __kipc_slot_release_locked(struct kipc_manager *m, uint64_t off)
 	step();
 	store_relaxed(&p->tag, KIPC_SLOT_EMPTY);
 	step();
+	KIPC_POINT("slot.released");
 	store_relaxed(&p->payload, 0);
+	KIPC_POINT("slot.zero");
 	return 0;
 }
 
@@ -159,7 +166,9 @@ int __kipc_slot_release(struct kipc_manager *m, uint64_t off)
 	if (!__kipc_slot_owns(load_relaxed(&p->tag))) {
 		store_relaxed(&p->tag, KIPC_SLOT_EMPTY);
 		step();
+		KIPC_POINT("slot.let_go");
 		store_relaxed(&p->payload, 0);
+		KIPC_POINT("slot.let_go_zero");
 		return 0;
 	}
 	r = __kipc_arena_lock(m);

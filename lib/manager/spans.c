@@ -60,6 +60,7 @@ static int grow(struct kipc_manager *m, uint64_t nspans, uint64_t need)
 		return r == -EPROTO ? r : -ENOMEM;
 	store_relaxed(&m->hdr->free_spans, load_relaxed(&m->hdr->free_spans) + want - nspans);
 	store_release(&m->hdr->nspans, want);	/* pairs with: nothing; others take the lock */
+	KIPC_POINT("spans.more");
 	return 0;
 }
 
@@ -111,8 +112,10 @@ void __kipc_spans_make(struct kipc_manager *m, uint32_t first, uint64_t head)
 	for (uint32_t i = 1; i < n; i++)
 		store_relaxed(&m->spans[first + i].head, KIPC_SPAN_HEAD(KIPC_SPAN_CONT, 0, first));
 	step();
+	KIPC_POINT("spans.tail_made");
 	store_relaxed(&m->spans[first].head, head);
 	step();
+	KIPC_POINT("spans.made");
 }
 
 void __kipc_spans_free(struct kipc_manager *m, uint32_t first, uint32_t n)
@@ -120,8 +123,10 @@ void __kipc_spans_free(struct kipc_manager *m, uint32_t first, uint32_t n)
 	step();
 	store_relaxed(&m->spans[first].head, KIPC_SPAN_HEAD(KIPC_SPAN_FREE, 0, 0));
 	step();
+	KIPC_POINT("spans.freed");
 	for (uint32_t i = 1; i < n; i++)
 		store_relaxed(&m->spans[first + i].head, KIPC_SPAN_HEAD(KIPC_SPAN_FREE, 0, 0));
 	if (first < load_relaxed(&m->hdr->free_hint))
 		store_relaxed(&m->hdr->free_hint, first);
+	KIPC_POINT("spans.tail_freed");
 }

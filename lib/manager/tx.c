@@ -130,6 +130,7 @@ int __kipc_tx_begin(struct kipc_manager *m, struct kipc_guard *g, struct kipc_tx
 	step();
 	store_relaxed(&g->state, KIPC_TX_OPEN);
 	step();
+	KIPC_POINT("tx.open");
 	*out = tx;
 	return 0;
 }
@@ -151,6 +152,7 @@ int __kipc_tx_alloc(struct kipc_manager *m, struct kipc_tx *tx, uint64_t kind, u
 		memset(__kipc_arena_ptr(m, *off), 0, size);
 	step();
 	store_relaxed(__kipc_arena_word(m, word + offsetof(struct kipc_owned, kind)), kind);
+	KIPC_POINT("tx.made_more");
 	return 0;
 }
 
@@ -186,6 +188,7 @@ static int apply(struct kipc_manager *m, struct kipc_guard *g, struct kipc_tx *t
 			break;
 		}
 		store_relaxed(word, load_relaxed(&tx->writes[i].val));
+		KIPC_POINT("tx.applied");
 	}
 	__kipc_guard_seq_end(g);
 	step();
@@ -199,8 +202,10 @@ static void forget(struct kipc_guard *g, struct kipc_tx *tx)
 	store_relaxed(&tx->nwrites, 0);
 	store_relaxed(&tx->ndropped, 0);
 	step();
+	KIPC_POINT("tx.forgotten");
 	store_relaxed(&g->state, KIPC_TX_NONE);
 	step();
+	KIPC_POINT("tx.none");
 }
 
 /* With the arena's lock: what the state asks for, except the writes. */
@@ -245,6 +250,7 @@ int __kipc_tx_commit(struct kipc_manager *m, struct kipc_guard *g, struct kipc_t
 	step();
 	store_release(&g->state, KIPC_TX_COMMIT);	/* pairs with: the lock's next acquire */
 	step();
+	KIPC_POINT("tx.commit");
 	r = apply(m, g, tx);
 	if (likely(!r))
 		r = settle(m, tx, KIPC_TX_COMMIT);

@@ -72,6 +72,8 @@ static inline int __kipc_guard_lock(struct kipc_manager *m, struct kipc_obj_head
 	/* pairs with: __kipc_guard_unlock() */
 	bool held = cmpxchg(&g->lock, 0u, m->obj.seg.slot);
 
+	if (held)
+		KIPC_POINT("guard.locked");
 	if (likely(held && load_relaxed(&g->state) == KIPC_TX_NONE && !(load_relaxed(&g->seq) & 1)))
 		return 0;
 	return __kipc_guard_lock_slow(m, o, g, held);
@@ -100,12 +102,14 @@ static inline void __kipc_guard_seq_begin(struct kipc_guard *g)
 {
 	store_relaxed(&g->seq, load_relaxed(&g->seq) | 1);
 	fence_release();	/* pairs with: __kipc_guard_read_retry() */
+	KIPC_POINT("guard.odd");
 }
 
 static inline void __kipc_guard_seq_end(struct kipc_guard *g)
 {
 	/* pairs with: __kipc_guard_read_begin() */
 	store_release(&g->seq, (load_relaxed(&g->seq) | 1) + 1);
+	KIPC_POINT("guard.even");
 }
 
 /*
@@ -164,6 +168,7 @@ static inline uint64_t __kipc_tx_made(struct kipc_manager *m, struct kipc_tx *tx
 	step();		/* counted only when it is empty */
 	store_relaxed(&tx->nmade, n + 1);
 	step();
+	KIPC_POINT("tx.made");
 	return __kipc_arena_off(m, &tx->made[n].word);
 }
 

@@ -294,6 +294,7 @@ KIPC_API void kipc_pipe_close(struct kipc_pipe *p)
 	/* the socket first: whoever sees the count move asks the kernel */
 	__kipc_pipe_hup_close(p);
 	fetch_add(&p->shm->closes[p->end], 1);
+	KIPC_POINT("pipe.close_counted");
 	/* those of the other end that spin or poll from outside */
 	if (p->tx.shm)
 		__kipc_bell_kick(p->tx.readable);

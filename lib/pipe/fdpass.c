@@ -53,8 +53,10 @@ KIPC_API int kipc_pipe_send_fd(struct kipc_pipe *p, int fd, int64_t timeout_ns)
 	deadline = __kipc_deadline(timeout_ns);
 	for (;;) {
 		r = (int)SYS_RETRY(sendmsg(p->sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL));
-		if (r >= 0)
+		if (r >= 0) {
+			KIPC_POINT("pipe.fd.sent");
 			return 0;
+		}
 		if (r == -ECONNRESET)
 			return -EPIPE;
 		if (r != -EAGAIN)
@@ -130,6 +132,7 @@ KIPC_API int kipc_pipe_recv_fd(struct kipc_pipe *p, int *fd, int64_t timeout_ns)
 		byte = 0;
 		r = (int)SYS_RETRY(recvmsg(p->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
 		if (r > 0) {
+			KIPC_POINT("pipe.fd.received");
 			r = take_fd(&msg, byte);
 			if (r < 0)
 				return r;

@@ -97,7 +97,9 @@ void __kipc_pipe_hup_close(struct kipc_pipe *p)
 		SYS(close(p->hup_fd));
 		p->hup_fd = -1;
 	}
-	if (p->sock >= 0)
+	if (p->sock >= 0) {
 		SYS(close(p->sock));
+		KIPC_POINT("pipe.hung_up");
+	}
 	p->sock = -1;
 }

@@ -45,6 +45,7 @@ static inline int take(struct kipc_pipe *p, struct iovec *iov, int n)
 			if (!avail || avail > p->ring_size - (tail - first))
 				break;
 			store_relaxed(&s->head_seen, tail + avail);
+			KIPC_POINT("pipe.recv.looked_again");
 		}
 		len = rx_length(p, tail);
 		if (unlikely(len < 0)) {

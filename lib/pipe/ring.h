@@ -48,6 +48,7 @@ static inline int tx_room(struct kipc_pipe *p, uint64_t need, uint64_t *head, ui
 		if (unlikely(used > p->ring_size || (tail & KIPC_PIPE_BITS)))
 			return -EPROTO;
 		store_relaxed(&s->tail_seen, tail);
+		KIPC_POINT("pipe.send.looked");
 	}
 	*head = h;
 	*room = p->ring_size - used;
@@ -60,6 +61,7 @@ static inline void tx_write(struct kipc_pipe *p, uint64_t pos, const void *buf, 
 
 	store_relaxed((uint64_t *)at, len);
 	pipe_copy(at + KIPC_PIPE_RECORD, buf, len);
+	KIPC_POINT("pipe.send.filled");
 }
 
 /*
@@ -72,8 +74,10 @@ static inline int tx_publish(struct kipc_pipe *p, uint64_t head, uint64_t n)
 	struct kipc_pipe_way *s = p->tx.shm;
 	uint64_t found = head;
 
-	if (likely(try_cmpxchg(&s->head, &found, head + n)))
+	if (likely(try_cmpxchg(&s->head, &found, head + n))) {
+		KIPC_POINT("pipe.send.published");
 		return 0;
+	}
 	return found == (head | KIPC_PIPE_SHUT) ? -EPIPE : -EPROTO;
 }
 
@@ -92,6 +96,7 @@ static inline int rx_look(struct kipc_pipe *p, uint64_t *tail, uint64_t *n)
 	if (!used || unlikely(used > p->ring_size)) {
 		h = load_acquire(&s->head);	/* pairs with: tx_publish() */
 		store_relaxed(&s->head_seen, h);
+		KIPC_POINT("pipe.recv.looked");
 		used = pipe_pos(h) - t;
 	}
 	if (unlikely(used > p->ring_size || (t & KIPC_PIPE_BITS) ||
@@ -122,6 +127,7 @@ static inline void rx_free(struct kipc_pipe *p, uint64_t tail)
 		xchg(&p->rx.shm->tail, tail);
 	else
 		store_release(&p->rx.shm->tail, tail);
+	KIPC_POINT("pipe.recv.freed");
 }
 
 #endif

@@ -156,6 +156,7 @@ static int attempt_wait(struct tx_op *op, struct kipc_wait *w)
 		if (w->deadline && __kipc_spin_until(&p->tx.spin, tx_plenty_ready, op))
 			continue;
 		store_release(&p->tx.shm->want, tx_plenty(p, op->need));
+		KIPC_POINT("pipe.send.wants");
 		r = __kipc_pipe_wait(p, w, &waited);
 		if (r) {
 			remember_failed(p, op->need);
@@ -284,6 +285,7 @@ KIPC_API int kipc_pipe_commit(struct kipc_pipe *p, struct kipc_pipe_msg *msg)
 	if (msg->len > p->tx.room)
 		return -EMSGSIZE;
 	store_relaxed((uint64_t *)pipe_at(p, &p->tx, msg->position), (uint64_t)msg->len);
+	KIPC_POINT("pipe.commit.filled");
 	r = tx_publish(p, msg->position, pipe_record(msg->len));
 	if (!r)
 		stat_inc(&p->tx.shm->sent);
@@ -317,6 +319,7 @@ KIPC_API int kipc_pipe_shutdown(struct kipc_pipe *p)
 	if (r)
 		return r;
 	fetch_or(&p->tx.shm->head, KIPC_PIPE_SHUT);
+	KIPC_POINT("pipe.shut");
 	/* the receivers, and the senders of this end that wait for room */
 	__kipc_bell_kick(p->tx.readable);
 	__kipc_bell_kick(p->tx.writable);

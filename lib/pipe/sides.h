@@ -29,7 +29,10 @@ static inline int tx_try_lock(struct kipc_pipe *p)
 		/* a process that had this role died in a stream: the lock says so */
 		return unlikely(load_relaxed(&p->tx.shm->stream_end)) ? -EAGAIN : 0;
 	}
-	return likely(cmpxchg(&p->tx.shm->send_lock, 0u, p->obj.seg.slot)) ? 0 : -EAGAIN;
+	if (unlikely(!cmpxchg(&p->tx.shm->send_lock, 0u, p->obj.seg.slot)))
+		return -EAGAIN;
+	KIPC_POINT("pipe.send.locked");
+	return 0;
 }
 
 /* The same, waiting.  0; -EAGAIN, -ETIMEDOUT, -EBUSY, -EPROTO. */
@@ -48,7 +51,10 @@ static inline int rx_try_lock(struct kipc_pipe *p)
 {
 	if (p->exclusive)
 		return unlikely(load_relaxed(&p->rx.open)) ? -EBUSY : 0;
-	return likely(cmpxchg(&p->rx.shm->recv_lock, 0u, p->obj.seg.slot)) ? 0 : -EAGAIN;
+	if (unlikely(!cmpxchg(&p->rx.shm->recv_lock, 0u, p->obj.seg.slot)))
+		return -EAGAIN;
+	KIPC_POINT("pipe.recv.locked");
+	return 0;
 }
 
 /* The same, waiting.  waited: this thread may have taken the wake-up of the lock's holder. */

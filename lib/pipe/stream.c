@@ -91,6 +91,7 @@ static int out_room(struct out *o, struct kipc_wait *w, uint64_t *head, uint64_t
 		if (r != -EAGAIN)
 			return r;
 		store_release(&p->tx.shm->want, o->need);
+		KIPC_POINT("stream.out.wants");
 		r = __kipc_pipe_wait(p, w, &waited);
 		if (r)
 			return r;
@@ -101,7 +102,9 @@ static int out_room(struct out *o, struct kipc_wait *w, uint64_t *head, uint64_t
 static void store_cut(struct kipc_pipe_way *s, uint64_t at)
 {
 	store_release(&s->cut, at | KIPC_PIPE_VALID);	/* pairs with: cut_between() */
+	KIPC_POINT("stream.cut");
 	store_release(&s->stream_end, 0);
+	KIPC_POINT("stream.cut_ended");
 	stat_inc(&s->cuts);
 }
 
@@ -144,9 +147,12 @@ static int stream_out(struct kipc_pipe *p, const void *buf, uint64_t len, int64_
 			goto out_cut;
 		n = min_of(min_of(room, total - done), piece(p)) & ~7ULL;
 		write_piece(pipe_at(p, &p->tx, head), buf, len, done, n);
-		if (!o.begun)
+		KIPC_POINT("stream.out.filled");
+		if (!o.begun) {
 			/* before the first piece: whoever repairs us must know */
 			store_release(&s->stream_end, (head + total) | KIPC_PIPE_VALID);
+			KIPC_POINT("stream.out.begun");
+		}
 		r = tx_publish(p, head, n);
 		if (r)
 			goto out_cut;
@@ -156,6 +162,7 @@ static int stream_out(struct kipc_pipe *p, const void *buf, uint64_t len, int64_
 		tx_ring(p);
 	}
 	store_release(&s->stream_end, 0);
+	KIPC_POINT("stream.out.ended");
 	stat_inc(&s->sent);
 	return 0;
 
@@ -166,6 +173,7 @@ out_cut:
 		__kipc_bell_ring(p->tx.readable);
 	} else {
 		store_release(&s->stream_end, 0);
+		KIPC_POINT("stream.out.given_up");
 	}
 	return r;
 }
@@ -192,6 +200,7 @@ void __kipc_pipe_stream_repair(struct kipc_pipe_way *s)
 		store_cut(s, pipe_pos(head));
 	else
 		store_release(&s->stream_end, 0);
+	KIPC_POINT("stream.repaired");
 }
 
 /* ---- receiving ---- */
@@ -234,6 +243,7 @@ static int64_t in_look(struct kipc_pipe *p, uint64_t start, uint64_t at, uint64_
 	/* head first: a cut that matters was stored before head went beyond it */
 	head = load_acquire(&s->head);		/* pairs with: tx_publish() */
 	store_relaxed(&s->head_seen, head);
+	KIPC_POINT("stream.in.looked");
 	n = pipe_pos(head) - at;
 	if (n > p->ring_size)
 		return -EPROTO;
@@ -250,6 +260,7 @@ static int64_t in_look(struct kipc_pipe *p, uint64_t start, uint64_t at, uint64_
 static void in_free(struct kipc_pipe *p, uint64_t tail)
 {
 	xchg(&p->rx.shm->tail, tail);	/* pairs with: tx_room(); a barrier for the bell */
+	KIPC_POINT("stream.in.freed");
 	rx_ring(p);
 }
 
@@ -282,6 +293,7 @@ static ssize_t stream_in(struct kipc_pipe *p, uint64_t start, uint64_t len, uint
 		return -EMSGSIZE;
 
 	store_release(&s->msg_end, end | KIPC_PIPE_VALID);
+	KIPC_POINT("stream.in.begun");
 	while (in.at != end) {
 		hup = load_acquire(&p->hup);	/* before the look: then it has seen the last byte */
 		n = in_look(p, start, in.at, end);
@@ -301,9 +313,11 @@ static ssize_t stream_in(struct kipc_pipe *p, uint64_t start, uint64_t len, uint
 		if (n != -EPROTO)
 			in_free(p, in.at);
 		store_release(&s->msg_end, 0);
+		KIPC_POINT("stream.in.given_up");
 		return n ? n : -EPIPE;
 	}
 	store_release(&s->msg_end, 0);
+	KIPC_POINT("stream.in.ended");
 	stat_inc(&s->received);
 	return (ssize_t)len;
 }
@@ -345,5 +359,6 @@ int __kipc_pipe_stream_drop(struct kipc_pipe *p)
 			return -EAGAIN;
 	}
 	store_release(&s->msg_end, 0);
+	KIPC_POINT("stream.in.dropped");
 	return 0;
 }

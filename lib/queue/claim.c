@@ -44,13 +44,16 @@ static inline void prefetch_ahead(const struct kipc_queue *q, uint32_t index)
  */
 static inline void move_hint(uint64_t *hint, uint64_t to)
 {
-	if (likely((int64_t)(to - load_relaxed(hint)) > 0))
+	if (likely((int64_t)(to - load_relaxed(hint)) > 0)) {
 		store_relaxed(hint, to);
+		KIPC_POINT("queue.hint_moved");
+	}
 }
 
 static inline void help(const struct kipc_queue *q, uint64_t *hint, uint64_t pos)
 {
 	cmpxchg(hint, pos, pos_next(q, pos));
+	KIPC_POINT("queue.hint_helped");
 }
 
 /* Whether the hint still is what we judged by: then what we found can't be. */
@@ -81,6 +84,7 @@ int __kipc_queue_claim_put(struct kipc_queue *q, struct kipc_claim *c)
 			if (!cmpxchg(&cell->state, state,
 				     cell_state(lap, KIPC_CELL_WRITING, slot)))
 				continue;
+			KIPC_POINT("queue.put.claimed");
 			move_hint(&sh->tail, pos_next(q, pos));
 			c->cell = cell;
 			c->pos = pos;
@@ -133,6 +137,7 @@ int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int
 		    !cmpxchg(&c->cell->state, cell_state(lap, KIPC_CELL_FREE, 0),
 			     cell_state(lap, KIPC_CELL_WRITING, q->obj.seg.slot)))
 			break;
+		KIPC_POINT("queue.put_many.claimed");
 	}
 	if (got == 1)
 		return 1;
@@ -148,6 +153,7 @@ int __kipc_queue_extend_put(struct kipc_queue *q, struct kipc_claim *claims, int
 void __kipc_queue_skipped(struct kipc_queue *q)
 {
 	fetch_add(&q->sh->skipped, 1);
+	KIPC_POINT("queue.skip_counted");
 	/* a consumer may wait for this place to be settled, a producer for the cell */
 	ring_readable(q);
 	ring_writable(q);
@@ -168,6 +174,7 @@ static int take(struct kipc_queue *q, struct kipc_cell *cell, uint32_t index, ui
 	if (!cmpxchg(&cell->state, state,
 		     cell_state(cell_lap(state), KIPC_CELL_READING, q->obj.seg.slot)))
 		return -EAGAIN;
+	KIPC_POINT("queue.get.claimed");
 	c->cell = cell;
 	c->index = index;
 	c->len = len;
@@ -204,6 +211,7 @@ static __cold int claim_returned(struct kipc_queue *q, struct kipc_claim *c, uin
 		return r;
 	}
 	cmpxchg(&sh->scanned, scanned, returned);
+	KIPC_POINT("queue.scanned");
 	return -EAGAIN;
 }
 
@@ -219,6 +227,7 @@ static __cold int pass_over(struct kipc_queue *q, uint64_t pos, uint64_t ahead)
 	    -(int64_t)(KIPC_QUEUE_TAIL_LAPS + 1) * q->capacity)
 		return damaged_unless_moved(&q->sh->head, pos);
 	cmpxchg(&q->sh->head, pos, to);
+	KIPC_POINT("queue.head_jumped");
 	return 0;
 }
 

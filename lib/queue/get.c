@@ -138,6 +138,7 @@ KIPC_API int kipc_queue_requeue(struct kipc_queue *q, struct kipc_msg *msg)
 		      cell_state(claim_lap(q, &c), KIPC_CELL_RETURNED, 0)))
 		return -EINVAL;
 	fetch_add(&q->sh->returned, 1);	/* pairs with: claim_returned() */
+	KIPC_POINT("queue.requeued");
 	msg->data = NULL;
 	ring_readable(q);
 	return 0;

@@ -33,8 +33,10 @@ static int walk(struct kipc_queue *q, uint64_t *hint, uint64_t laps, uint64_t *e
 		if (!step(q, state, &pos))
 			break;
 	}
-	if (pos != start)
+	if (pos != start) {
 		cmpxchg(hint, start, pos);	/* help */
+		KIPC_POINT("queue.hint_walked");
+	}
 	*end = pos;
 	return 0;
 }
@@ -177,6 +179,7 @@ KIPC_API int kipc_queue_shutdown(struct kipc_queue *q)
 		return r;
 	/* pairs with: __kipc_queue_claim_put(), __kipc_queue_claim_get() */
 	xchg(&q->sh->shutdown, 1);
+	KIPC_POINT("queue.shut");
 	for (int i = 0; i < KIPC_QUEUE_BELL_JOIN; i++)
 		__kipc_bell_kick(&q->bells[i]);
 	return 0;

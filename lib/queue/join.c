@@ -22,7 +22,9 @@ __cold void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index)
 	if (waiting == 1 && load_seq_cst(&sh->join_index) != index)
 		return;
 	fetch_add(&sh->join_seq, 1);
+	KIPC_POINT("join.over");
 	__kipc_futex_wake(&sh->join_seq, INT_MAX);
+	KIPC_POINT("join.told");
 }
 
 static bool over(struct kipc_queue *q, uint64_t pos)
@@ -91,6 +93,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 		seq = load_acquire(&q->sh->join_seq);
 		index = pos_index(q, pos_prev(q, pos));
 		xchg(&q->sh->join_index, index);
+		KIPC_POINT("join.named");
 		fence_full();	/* pairs with: cells_release(), cell_end() */
 		if (!find_open(q, &pos, &left)) {
 			r = 0;
@@ -105,8 +108,9 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 		}
 		owner = __kipc_queue_owner_at(q, pos_prev(q, pos));
 		tick = owner ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS;
-		if (__kipc_futex_wait(&q->sh->join_seq, seq, min_of(deadline - now, tick)) ==
-		    -ETIMEDOUT) {
+		r = __kipc_futex_wait(&q->sh->join_seq, seq, min_of(deadline - now, tick));
+		KIPC_POINT("join.woken");
+		if (r == -ETIMEDOUT) {
 			if (owner)
 				__kipc_peer_reap(seg, owner);
 			__kipc_peer_sweep(seg, KIPC_TICK_NS / 4);
@@ -116,6 +120,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 	/* if one is left, what is written down is our cell, not the one that it waits for */
 	if (somebody_joins(q)) {
 		fetch_add(&q->sh->join_seq, 1);
+		KIPC_POINT("join.passed_on");
 		__kipc_futex_wake(&q->sh->join_seq, INT_MAX);
 	}
 	return r;

@@ -138,6 +138,7 @@ KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 		memcpy(there, msg->data, msg->len);
 	}
 	store_relaxed(&c.cell->len, msg->len);
+	KIPC_POINT("queue.commit.filled");
 	/* pairs with: __kipc_queue_claim_get() [A] */
 	if (!cell_end(q, &c, KIPC_CELL_WRITING, cell_state(claim_lap(q, &c), KIPC_CELL_READY, 0)))
 		return -EINVAL;

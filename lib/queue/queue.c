@@ -96,12 +96,16 @@ static int repair(struct kipc_segment *seg, uint32_t slot)
 			to = cell_state(cell_lap(state), KIPC_CELL_RETURNED, 0);
 		if (!cmpxchg(&cell->state, state, to))
 			continue;
+		KIPC_POINT("queue.repair.settled");
 		claims++;
-		if (writing)
+		if (writing) {
 			fetch_add(&q->sh->skipped, 1);
+			KIPC_POINT("queue.repair.skip_counted");
+		}
 	}
 	/* in any case: the returner may have died between the cell and this; so may a reaper */
 	fetch_add(&q->sh->returned, 1);	/* pairs with: claim_returned() */
+	KIPC_POINT("queue.repair.returned");
 	return claims;
 }
 

@@ -224,12 +224,14 @@ static inline void cells_publish(struct kipc_queue *q, struct kipc_claim *c, int
 {
 	for (int i = 0; i < n; i++) {
 		store_relaxed(&c[i].cell->len, c[i].len);	/* latecomers still look */
+		KIPC_POINT("queue.put.filled");
 		if (i < n - 1)
 			store_release(&c[i].cell->state,
 				      cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
 		else
 			xchg(&c[i].cell->state,
 			     cell_state(claim_lap(q, &c[i]), KIPC_CELL_READY, 0));
+		KIPC_POINT("queue.put.ready");
 	}
 }
 
@@ -250,6 +252,7 @@ static inline void cells_release(struct kipc_queue *q, struct kipc_claim *c, int
 			store_release(&c[i].cell->state, state_next_lap(q, claim_lap(q, &c[i])));
 		else
 			xchg(&c[i].cell->state, state_next_lap(q, claim_lap(q, &c[i])));
+		KIPC_POINT("queue.get.free");
 	}
 	for (int i = 0; i < n && unlikely(somebody_joins(q)); i++)
 		__kipc_queue_wake_join(q, c[i].index);
@@ -264,6 +267,7 @@ static inline bool cell_end(struct kipc_queue *q, struct kipc_claim *c, enum kip
 {
 	if (!cmpxchg(&c->cell->state, cell_state(claim_lap(q, c), phase, q->obj.seg.slot), to))
 		return false;
+	KIPC_POINT("queue.claim_ended");
 	if (cell_phase(to) == KIPC_CELL_FREE && unlikely(somebody_joins(q)))
 		__kipc_queue_wake_join(q, c->index);
 	return true;

@@ -103,7 +103,9 @@ static bool drop_oldest(struct kipc_queue *q)
 	/* one step, so that a death leaves no claim; consumers pass over it */
 	if (cmpxchg(&cell_at(q, index)->state, state,
 		    cell_state(pos_lap(q, pos), KIPC_CELL_FREE, 0))) {
+		KIPC_POINT("queue.dropped");
 		fetch_add(&q->sh->dropped, 1);
+		KIPC_POINT("queue.drop_counted");
 		if (somebody_joins(q))
 			__kipc_queue_wake_join(q, index);
 	}

@@ -17,6 +17,7 @@ static uint32_t *seq_futex(const struct kipc_seqlock *sl)
 static void wake_readers(struct kipc_seqlock *sl)
 {
 	__kipc_futex_wake(seq_futex(sl), INT_MAX);
+	KIPC_POINT("seq.readers_told");
 }
 
 int __kipc_seq_write_begin(struct kipc_seqlock *sl, int64_t timeout_ns)
@@ -37,10 +38,12 @@ int __kipc_seq_write_begin(struct kipc_seqlock *sl, int64_t timeout_ns)
 		 * owned; pairs with: look().
 		 */
 		store_release(&head->seq, (s & ~KIPC_SHM_SEQ_SLEEPERS) | KIPC_SHM_SEQ_WRITING);
+		KIPC_POINT("seq.odd");
 		r = 0;
 	} else {
 		/* still odd, but another number; readers that sleep on it stay accounted for */
 		fetch_add(&head->seq, KIPC_SHM_SEQ_STEP);
+		KIPC_POINT("seq.odd_again");
 		stat_inc(&head->healed);
 		r = -EOWNERDEAD;
 	}
@@ -64,6 +67,7 @@ int __kipc_seq_write_end(struct kipc_seqlock *sl)
 	next = (s | KIPC_SHM_SEQ_WRITING | KIPC_SHM_SEQ_SLEEPERS) + 1;
 	/* [A] all of the write is seen before the even seq; pairs with: __kipc_seq_read_begin() */
 	s = xchg(&head->seq, next);
+	KIPC_POINT("seq.even");
 	r = __kipc_lock_release(sl->seg, &head->lock);
 	if (unlikely(s & KIPC_SHM_SEQ_SLEEPERS))
 		wake_readers(sl);
@@ -116,7 +120,9 @@ static void sleep_on(struct kipc_seqlock *sl, uint64_t seq, int64_t ns)
 	}
 	if (!(seq & KIPC_SHM_SEQ_SLEEPERS) && !cmpxchg(&sl->head->seq, seq, want))
 		return;
+	KIPC_POINT("seq.sleeper");
 	__kipc_futex_wait(seq_futex(sl), (uint32_t)want, min_of(ns, KIPC_OWNER_TICK_NS));
+	KIPC_POINT("seq.woken");
 }
 
 __cold int __kipc_seq_read_slow(struct kipc_seqlock *sl, uint64_t *seq, int64_t timeout_ns)
@@ -158,10 +164,14 @@ __cold int __kipc_seq_read_slow(struct kipc_seqlock *sl, uint64_t *seq, int64_t 
 
 int __kipc_seq_repair(struct kipc_seqlock *sl, uint32_t slot)
 {
+	uint64_t s;
+
 	if (!__kipc_lock_repair(&sl->head->lock, slot))
 		return 0;
 	/* a repairer that dies here leaves the readers to their 10 ms */
-	if (fetch_and(&sl->head->seq, ~KIPC_SHM_SEQ_SLEEPERS) & KIPC_SHM_SEQ_SLEEPERS)
+	s = fetch_and(&sl->head->seq, ~KIPC_SHM_SEQ_SLEEPERS);
+	KIPC_POINT("seq.repaired");
+	if (s & KIPC_SHM_SEQ_SLEEPERS)
 		wake_readers(sl);
 	return 1;
 }
