@@ -139,11 +139,8 @@ static int recover(struct kipc_manager *m, struct kipc_obj_header *o, struct kip
 
 /* ---- destruction ---- */
 
-/*
- * o->cursor: stripe in the upper bits, then whether it is settled, then the bucket to go on with.
- */
+/* o->cursor: stripe in the upper bits, then the bucket to go on with. */
 #define CURSOR_SHIFT	40
-#define CURSOR_SETTLED	(1ULL << 39)
 
 static int destroy(struct kipc_manager *m, struct kipc_obj_header *o, uint32_t *budget)
 {
@@ -155,18 +152,17 @@ static int destroy(struct kipc_manager *m, struct kipc_obj_header *o, uint32_t *
 		struct kipc_dict_ref t = __kipc_dict_stripe(m, s, (uint32_t)i);
 
 		t.locked = true;
-		if (!(cursor & CURSOR_SETTLED)) {
-			r = settle(&t);
-			if (r)
-				return r;
-		}
-		at = cursor & (CURSOR_SETTLED - 1);
+		/* in each step anew: who was at it before may have died with an entry in OLD */
+		r = settle(&t);
+		if (r)
+			return r;
+		at = cursor & ((1ULL << CURSOR_SHIFT) - 1);
 		store_relaxed(&t.s->shape, load_relaxed(&t.s->shape) | KIPC_DICT_DRAIN);
 		KIPC_POINT("dict.destroying");
 		r = __kipc_dict_drain(&t, budget, &at);
 		if (r < 0)
 			return r;
-		cursor = r ? i << CURSOR_SHIFT | CURSOR_SETTLED | at : (i + 1) << CURSOR_SHIFT;
+		cursor = r ? i << CURSOR_SHIFT | at : (i + 1) << CURSOR_SHIFT;
 		store_relaxed(&o->cursor, cursor);
 		KIPC_POINT("dict.cursor");
 		if (r)
