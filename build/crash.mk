@@ -9,7 +9,7 @@
 .PHONY: crash crash-short
 
 CRASH_PROG := $(O)/selftests/crash/crash
-CRASH_OBJS := $(call objs,$(patsubst %,selftests/crash/%.c,victim engine pairs audit main) \
+CRASH_OBJS := $(call objs,$(patsubst %,selftests/crash/%.c,victim engine pairs audit rows main) \
 	selftests/crash/ops-*.c)
 
 # Bound at the start: the first call of a function is no longer than the next.

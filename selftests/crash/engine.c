@@ -19,6 +19,8 @@
 
 #define WORLD_SECONDS	20	/* a world that takes longer is stuck */
 #define SLOW_TRIES	4
+#define CHANGING_MAX	4096	/* pages */
+#define QUICK_THOROUGH	64	/* every so many-th look is, where not all of them are */
 
 static struct crash_report *report;
 static int *result;			/* of the victim */
@@ -29,6 +31,8 @@ static size_t watched_len;
 static bool idle;			/* no helper of it uses the object */
 static uint8_t *seen;			/* a copy of it */
 static size_t seen_len;
+static bool quick;			/* few looks are thorough */
+static bool *changing;			/* the page was seen to change; shared by all worlds */
 static int64_t killed_ns;		/* just before the last victim was */
 static int64_t killed_queued_ns;	/* queued_ns() then */
 static int64_t queued_ns(void);
@@ -101,8 +105,11 @@ int crash_audit(void)
 
 /* ---- inside of a world ---- */
 
-/* Whether what others can see has changed since the last look. */
-static bool changed(void)
+/*
+ * Whether what others can see has changed since the last look.  Comparing all of it takes longer than
+ * the step; a look that isn't thorough takes the pages that were seen to change before.
+ */
+static bool changed(bool thorough)
 {
 	bool diff = false;
 
@@ -116,14 +123,16 @@ static bool changed(void)
 			abort();
 		memset(seen + seen_len, 0, watched_len - seen_len);
 		seen_len = watched_len;
-		diff = true;
+		diff = thorough = true;
 	}
 	for (size_t at = 0; at < seen_len; at += 4096) {
 		size_t n = seen_len - at < 4096 ? seen_len - at : 4096;
+		bool *changes = &changing[at / 4096 % CHANGING_MAX];
 
-		if (memcmp(seen + at, watched + at, n)) {
+		if ((thorough || *changes) && memcmp(seen + at, watched + at, n)) {
 			memcpy(seen + at, watched + at, n);
-			diff = true;
+			report->late |= !*changes;
+			diff = *changes = true;
 		}
 	}
 	return diff;
@@ -134,7 +143,7 @@ static int record(struct victim *v, struct trace *t, const struct crash_op *op)
 	bool call = false;
 	int r = 1;
 
-	changed();
+	changed(true);
 	t->pc[0] = victim_pc(v);
 	t->visible[0] = 1;
 	for (t->len = 0; r > 0; t->len++) {
@@ -149,7 +158,7 @@ static int record(struct victim *v, struct trace *t, const struct crash_op *op)
 		if (call && op->find)
 			op->find(v->pid);
 		t->pc[i] = victim_pc(v);
-		t->visible[i] = changed() || call;
+		t->visible[i] = changed(!quick || call || !r || i % QUICK_THOROUGH == 0) || call;
 	}
 	t->visible[t->len] = 1;
 	trace_plan(t);
@@ -257,6 +266,7 @@ static void one_world(struct crash_point *p)
 	if (!report) {
 		report = crash_shared(sizeof(*report));
 		result = crash_shared(4096);
+		changing = crash_shared(CHANGING_MAX * sizeof(*changing));
 	}
 	memset(report, 0, sizeof(*report));
 	report->state = -1;
@@ -311,10 +321,20 @@ struct crash_report *crash_world(struct crash_point *p)
 	return report;
 }
 
+void crash_begin(const struct crash_plan *plan)
+{
+	quick = plan->quick;
+	if (changing)
+		memset(changing, 0, CHANGING_MAX * sizeof(*changing));
+}
+
 int crash_record(struct crash_point *p, struct crash_sum *sum)
 {
 	struct crash_report *rep = crash_world(p);
 
+	/* now all pages that change are known, and when they do is noticed at once */
+	if (quick && rep->late && !rep->error && !rep->text[0])
+		rep = crash_world(p);
 	if (rep->error || rep->text[0] || rep->result) {
 		snprintf(sum->why, sizeof(sum->why), "recording: error %d, result %d %s",
 			 rep->error, rep->result, rep->text);
@@ -375,6 +395,7 @@ int crash_run(const struct crash_op *op, const struct crash_plan *plan, struct c
 	int last = 0, r;
 
 	*sum = (struct crash_sum){ .time_ns = __kipc_now_ns() };
+	crash_begin(plan);
 	r = crash_record(&p, sum);
 	if (r)
 		return r == -EPERM ? r : 0;

@@ -81,6 +81,7 @@ struct crash_sum {
 	uint64_t strayed;	/* victims that did not follow the trace and were stepped */
 	int64_t heal_ns;	/* the worst */
 	int64_t time_ns;	/* of all of it */
+	int error;		/* -EPERM: ptrace(2) is refused */
 	char why[320];		/* the first violation, or why nothing was done */
 };
 
@@ -91,6 +92,7 @@ struct crash_plan {
 	uint32_t second_at_most; /* ... and of the second, for each of these; 0: all of them */
 	int64_t only;		/* this point alone; -1: all */
 	bool hurry;		/* no exception for CRASH_CORE */
+	bool quick;		/* most looks for changes are at pages that have changed before */
 };
 
 /* 0, or -EPERM: ptrace(2) is refused here. */
@@ -107,6 +109,7 @@ struct crash_report {
 	int64_t heal_ns;
 	bool done;		/* the world came to its end */
 	bool strayed;
+	bool late;		/* a page changed that had never changed before */
 	int error;		/* the engine's own */
 	char text[256];
 };
@@ -126,6 +129,8 @@ struct trace *crash_trace(int which);
 /* In a world of its own; the report stays until the next call.  Tries again what strays, and what
    was slow: others use this machine. */
 struct crash_report *crash_world(struct crash_point *p);
+/* Before the first trace of an operation. */
+void crash_begin(const struct crash_plan *plan);
 /* Records a trace: 0, or sum->why says what went wrong. */
 int crash_record(struct crash_point *p, struct crash_sum *sum);
 /* The points of a trace that are to be tried: returns how many. */
