@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-# The crash tests: kill -9 after every instruction of every operation.
+# The crash tests: kill -9 after every instruction of every operation; and a process stopped at every
+# test point while another is killed at every test point.
 #
-#   make crash            all of it, a table: minutes
+#   make crash            all of it, two tables: many minutes
 #   make crash-short      fewer points of most operations, part of make check
 #   CRASH_ARGS=           say --only="queue put"; $(O)/selftests/crash/crash --help
+#   POINTS_ARGS=          say --only="put x get"; $(O)/selftests/crash/points --help
 
 .PHONY: crash crash-short
 
@@ -18,17 +20,34 @@ $(CRASH_PROG): $(CRASH_OBJS) $(STATIC) $(O)/.objects
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(KIPC_CFLAGS) $(KIPC_LDFLAGS) -Wl,-z,now -o $@ $(CRASH_OBJS) $(STATIC) $(URING_LIBS)
 
-crash: $(CRASH_PROG)
+# The library once more, in $(O)/points, with its test points compiled in (lib/core/point.h).
+POINTS_PROG := $(O)/selftests/crash/points
+POINTS_OBJS := $(patsubst %.c,$(O)/points/%.o,$(wildcard $(LIBDIRS:%=lib/%/*.c) \
+	selftests/crash/points*.c) selftests/crash/rows.c selftests/crash/audit.c)
+
+$(O)/points/%.o: %.c $(O)/.flags | deps-there
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KIPC_CPPFLAGS) -DKIPC_TEST_POINTS $(KIPC_CFLAGS) -MMD -MP -c $< -o $@
+
+$(POINTS_PROG): $(POINTS_OBJS) $(O)/.objects
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(KIPC_CFLAGS) $(KIPC_LDFLAGS) -o $@ $(POINTS_OBJS) $(URING_LIBS)
+
+crash: $(CRASH_PROG) $(POINTS_PROG)
 	$(Q)$(CRASH_PROG) $(CRASH_ARGS)
+	$(Q)$(POINTS_PROG) $(POINTS_ARGS)
 
-crash-short: $(CRASH_PROG)
+crash-short: $(CRASH_PROG) $(POINTS_PROG)
 	$(Q)$(CRASH_PROG) --short $(CRASH_ARGS)
+	$(Q)$(POINTS_PROG) --short $(POINTS_ARGS)
 
-# selftests/killpoints runs it, but not in these.
+# selftests/killpoints runs them, but not in these.
 ifeq ($(PARTIAL)$(SAN),)
 ifneq ($(filter killpoints,$(TESTDIRS)),)
-check: $(CRASH_PROG)
+check: $(CRASH_PROG) $(POINTS_PROG)
 endif
 endif
 
--include $(CRASH_OBJS:.o=.d)
+-include $(CRASH_OBJS:.o=.d) $(POINTS_OBJS:.o=.d)

@@ -14,14 +14,19 @@
 #include <kipc/queue.h>
 #include <kipc/shm.h>
 
+#include "core/object.h"
+
 #define WAIT 3000000000LL
+#ifndef KIND_PEERS
+#define KIND_PEERS 3		/* so few that the next one needs a dead one's slot */
+#endif
 
 static struct kipc_pipe *far_end;	/* of a pipe that was made here */
 static struct kipc_list *list;		/* of a manager that was made here */
 
 static inline int make_queue(struct kipc_object **obj)
 {
-	KIPC_OPTS(kipc_queue_opts, opts, .capacity = 4, .msg_size = 8, .max_peers = 3);
+	KIPC_OPTS(kipc_queue_opts, opts, .capacity = 4, .msg_size = 8, .max_peers = KIND_PEERS);
 	struct kipc_queue *q;
 	int r = kipc_queue_create(NULL, &opts, &q);
 
@@ -42,7 +47,7 @@ static inline int make_pipe(struct kipc_object **obj)
 
 static inline int make_shm(struct kipc_object **obj)
 {
-	KIPC_OPTS(kipc_shm_opts, opts, .max_peers = 3);
+	KIPC_OPTS(kipc_shm_opts, opts, .max_peers = KIND_PEERS);
 	struct kipc_shm *s;
 	int r = kipc_shm_create(NULL, 4096, &opts, &s);
 
@@ -62,7 +67,7 @@ static inline int make_array(struct kipc_object **obj)
 
 static inline int make_manager(struct kipc_object **obj)
 {
-	KIPC_OPTS(kipc_manager_opts, opts, .max_peers = 4, .size = 192 << 10, .max_size = 1 << 20);
+	KIPC_OPTS(kipc_manager_opts, opts, .max_peers = KIND_PEERS + 1, .size = 192 << 10, .max_size = 1 << 20);
 	struct kipc_manager *m;
 	int r = kipc_manager_create(NULL, &opts, &m);
 
