@@ -24,6 +24,8 @@ wrap=()
 if [ -n "${KIPC_VALGRIND:-}" ]; then
 	wrap=(valgrind -q --error-exitcode=99 --leak-check=full --trace-children=yes)
 	LIMIT=1800
+	# it lets no other thread run beside an io_uring_enter(2)
+	export KIPC_NO_IO_URING=${KIPC_NO_IO_URING-1}
 fi
 
 verbose=

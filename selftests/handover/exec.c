@@ -106,6 +106,7 @@ static int worker_until_hangup(const char *key, const char *report)
 		return 64;
 	r = (int)kipc_pipe_recv(kipc_object_pipe(obj), &c, 1, KIPC_FOREVER);
 	c = r == -EPIPE ? 'p' : 'e';
+	kipc_object_close(obj);
 	return write(atoi(report), &c, 1) == 1 ? 0 : 65;
 }
 
@@ -447,12 +448,13 @@ TEST(several_keys)
 /* Programs that know nothing of it pass it on: a shell, and env(1), which that starts. */
 TEST(through_other_programs)
 {
-	struct kipc_object *obj = create_shm();
+	struct kipc_object *obj;
 	char *argv[] = { "sh", "-c", "exec 3>&1 9>&1; env \"$0\" --worker find-one key 2",
 			 own_path(), NULL };
 
 	if (ksft_slow())
 		SKIP("the shell would be watched, too");
+	obj = create_shm();
 	EXPECT_EQ(0, mark_shm(obj));
 	program = "/bin/sh";
 	ksft_join(start(&simple, obj, "key", argv));
@@ -522,7 +524,7 @@ TEST(set_user_id)
 	static char copy[4200];
 	char *argv[] = { "sh", "-c", "cp \"$0\" \"$1\" && chown 65534 \"$1\" && chmod 4755 \"$1\"",
 			 own_path(), copy, NULL };
-	struct kipc_object *obj = create_shm();
+	struct kipc_object *obj;
 	int status;
 
 	ksft_needs_processes();
@@ -534,13 +536,14 @@ TEST(set_user_id)
 	program = "/bin/sh";
 	ksft_join(run_spawned(argv, environ, NULL, 0));
 	program = copy;
+	obj = create_shm();
 	status = ksft_wait(start(&simple, obj, "key", ARGV("secure", "key")));
 	unlink(copy);
 	ASSERT_TRUE(WIFEXITED(status));
+	kipc_object_close(obj);
 	if (WEXITSTATUS(status) == NOT_SECURE)
 		SKIP("the build is on a file system without set-user-ID");
 	EXPECT_EQ(0, WEXITSTATUS(status));
-	kipc_object_close(obj);
 }
 
 /* ---- when a pipe hangs up ---- */
