@@ -2,11 +2,12 @@
 /*
  * The lock (lib/core/lock.[ch]): word x waiters x death x reaper.
  *
- * Three processes, each with a slot of its own, take the lock, step through a critical section, and
- * release it.  Up to DEATHS of them die, at any step, asleep too.  The third may start late, in the
- * slot of a dead one, which it repairs if nobody else has.  The futex's timeout (the tick) comes only
- * once somebody died, and only when there is something to find: so a death may cost a wake-up, nothing
- * else may, and a tick that doesn't help shows up as a standstill.
+ * Three processes, each with a slot of its own, take the lock, step through a critical section,
+ * and release it, TURNS times.  Up to DEATHS of them die, at any step, asleep too.  The third may
+ * start late, in the slot of a dead one, which it repairs if nobody else has.  The futex's timeout
+ * (the tick) comes only once somebody died, and only when there is something to find: so a death
+ * may cost a wake-up, nothing else may, and a tick that doesn't help shows up as a standstill.
+ * GIVE_UP: the time of one of them may be up, asleep or just woken.
  *
  * Holds: never two owners that live; the first one in after a death inside is told so; when nothing
  * moves any more, everybody has been through or is dead.
@@ -14,12 +15,18 @@
  *	HOLDS -DDEATHS=0
  *	HOLDS
  *	HOLDS -DDEATHS=2
+ *	HOLDS -DGIVE_UP -DDEATHS=0
+ *	HOLDS -DGIVE_UP
  *	FOUND -DBUG_NO_BYTE: a repairer asks whether the slot is dead, then repairs without its byte
  *	FOUND -DBUG_NO_DIED: a repairer frees the lock without leaving word of the death
  *	FOUND -DBUG_DROP_WAITERS -DDEATHS=0: who was woken acquires without the waiters bit
+ *	FOUND -DBUG_LEAVE -DGIVE_UP -DDEATHS=0: whose time is up goes before it has set the waiters bit
  */
 #ifndef DEATHS
 #define DEATHS 1
+#endif
+#ifndef TURNS
+#define TURNS 2
 #endif
 #define N 3
 #define SLOTS 4
@@ -33,6 +40,7 @@ byte holder[SLOTS]; bool live[SLOTS];
 bool dead[N], asleep[N], woken[N], done[N], told[N];
 byte slot[N];
 byte deaths, inside, torn;	/* torn: somebody died inside and nobody was told yet */
+bool gave_up;
 
 inline wake_one() {
 	if
@@ -92,10 +100,14 @@ inline reap(s) {
 #ifndef BUG_NO_DIED
 				died = true;
 #endif
-				if
-				:: waiters -> wake_one()
-				:: else
-				fi
+				wake = waiters
+			:: else
+			fi
+		};
+		MAY_DIE;	/* the sleepers' ticks find a free lock */
+		atomic {
+			if
+			:: wake -> wake = false; wake_one()
 			:: else
 			fi
 		};
@@ -111,7 +123,7 @@ inline reap(s) {
 }
 
 proctype process(byte me) {
-	byte s, t, d; bool got, slept;
+	byte s, t, d, turn; bool got, slept, wake;
 
 	if
 	:: me < 2 -> t = me + 1
@@ -131,6 +143,12 @@ proctype process(byte me) {
 	live[slot[me]] = true;
 
 again:
+#ifdef BUG_LEAVE
+	if
+	:: atomic { slept && owner != NONE && !gave_up -> gave_up = true }; goto leave
+	:: true -> skip
+	fi;
+#endif
 	atomic {
 		s = owner;
 		if
@@ -148,6 +166,12 @@ again:
 		:: else -> waiters = true
 		fi
 	};
+#if defined(GIVE_UP) && !defined(BUG_LEAVE)
+	if
+	:: atomic { !gave_up -> gave_up = true }; goto leave
+	:: true -> skip
+	fi;
+#endif
 	/* futex wait: sleeps only if the word is still what it was */
 	atomic {
 		if
@@ -158,6 +182,10 @@ again:
 	if
 	:: atomic { woken[me] -> woken[me] = false; asleep[me] = false; slept = true }
 	:: die(me)
+#ifdef GIVE_UP
+	/* awake by its own time: it looks once more */
+	:: atomic { !gave_up && !woken[me] -> asleep[me] = false; slept = true }
+#endif
 	:: atomic { deaths > 0 && !woken[me] && (owner == NONE || holder[owner] == 0) ->
 		asleep[me] = false; slept = true };
 		s = owner;
@@ -191,6 +219,15 @@ critical:
 	};
 	atomic { owner = NONE; waiters = false; wake_one() };	/* FUTEX_WAKE_OP */
 released:
+	atomic {
+		slept = false;
+		turn++;
+		if
+		:: turn < TURNS -> goto again
+		:: else
+		fi
+	};
+leave:
 	atomic { live[slot[me]] = false; holder[slot[me]] = 0; done[me] = true };
 gone:	skip
 }
