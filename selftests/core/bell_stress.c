@@ -35,7 +35,7 @@ FIXTURE_VARIANT_ADD(stress, processes_ppoll) { KSFT_PROCESS, "1" };
 
 FIXTURE_SETUP(stress)
 {
-	if (variant->peers == KSFT_THREAD && variant->no_io_uring[0] == '0' && core_valgrind())
+	if (variant->peers == KSFT_THREAD && variant->no_io_uring[0] == '0' && ksft_valgrind())
 		SKIP("needs threads that run beside io_uring_enter(2), which valgrind's don't");
 	setenv("KIPC_NO_IO_URING", variant->no_io_uring, 1);
 	self->s.sh = ksft_shared(sizeof(*self->s.sh));

@@ -165,17 +165,6 @@ static inline struct kipc_peer *core_peer(struct core *c, uint32_t slot)
 
 /* ---- processes ---- */
 
-/*
- * Valgrind runs one thread at a time, and doesn't know that io_uring_enter(2) blocks: while a thread
- * sleeps there, no other runs.
- */
-static inline bool core_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload && strstr(preload, "vgpreload");
-}
-
 /* A child by the bare system call: no pthread_atfork() handler runs. */
 static inline pid_t core_clone(ksft_fn fn, void *arg)
 {

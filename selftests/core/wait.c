@@ -68,10 +68,13 @@ FIXTURE_TEARDOWN(wait)
 
 #define RINGS "anon_inode:[io_uring]"
 
-/* One of our threads sleeps while another is to do something. */
+/*
+ * One of our threads sleeps while another is to do something.  Valgrind runs one thread at a time, and
+ * doesn't know that io_uring_enter(2) blocks: while a thread sleeps there, no other runs.
+ */
 #define NEEDS_THREADS()                                                                            \
 	do {                                                                                       \
-		if (variant->no_io_uring[0] == '0' && core_valgrind())                             \
+		if (variant->no_io_uring[0] == '0' && ksft_valgrind())                             \
 			SKIP("needs threads that run beside io_uring_enter(2), not valgrind's");   \
 	} while (0)
 

@@ -120,11 +120,9 @@ static int find_pipe(struct kipc_object *obj)
 
 static struct kipc_object *create_manager(void)
 {
-	/* the default reserves so much that valgrind is busy for minutes looking for leaks there */
-	KIPC_OPTS(kipc_manager_opts, o, .max_size = 64 << 20);
 	struct kipc_manager *m = NULL;
 
-	ASSERT_EQ(0, kipc_manager_create(NULL, &o, &m));
+	ASSERT_EQ(0, kipc_manager_create(NULL, NULL, &m));
 	return kipc_manager_object(m);
 }
 

@@ -110,7 +110,7 @@ static void test_process(struct ksft_test *test, const void *data)
 		explicit_bzero(test->self, test->self_size);
 	fflush(NULL);
 	if (!ok || __atomic_load_n(&ksft_state->failures, __ATOMIC_RELAXED))
-		_exit(KSFT_PASS); /* the verdict is in *ksft_state; leaks are no news */
+		ksft_exit(KSFT_PASS); /* the verdict is in *ksft_state; leaks are no news */
 	exit(KSFT_PASS);
 }
 

@@ -62,8 +62,7 @@ void ksft_bail_out(void)
 {
 	if (getpid() == ksft_test_pid && gettid() == ksft_test_pid)
 		ksft_unwind();
-	fflush(NULL);
-	_exit(KSFT_FAIL);
+	ksft_exit(KSFT_FAIL);
 }
 
 void ksft_fail(const char *file, int line, bool fatal, const char *fmt, ...)

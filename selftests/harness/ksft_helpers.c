@@ -13,6 +13,12 @@
 
 #include "ksft_internal.h"
 
+#ifdef __has_include
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+
 #define NAP_FIRST_NS 20000
 #define NAP_LONGEST_NS 1000000
 
@@ -41,14 +47,19 @@ bool ksft_is_tsan(void)
 #endif
 }
 
-bool ksft_slow(void)
+bool ksft_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
+	return preload && strstr(preload, "vgpreload");
+}
+
+bool ksft_slow(void)
+{
 #ifdef WITH_ASAN
 	return true;
 #endif
-	return ksft_is_tsan() || (preload && strstr(preload, "vgpreload"));
+	return ksft_is_tsan() || ksft_valgrind();
 }
 
 int ksft_scale(int x)
@@ -82,11 +93,27 @@ pid_t ksft_fork(ksft_fn fn, void *arg)
 	return pid;
 }
 
-void ksft_child_exit(int code)
+void ksft_needs_steps(void)
+{
+	ksft_needs_processes();
+	if (ksft_valgrind())
+		SKIP("valgrind can't be stepped");
+}
+
+void ksft_exit(int code)
 {
 	fflush(NULL);
+	/* memcheck would look for pointers in all that a manager reserves, word by word, for hours */
+#ifdef VALGRIND_CLO_CHANGE
+	VALGRIND_CLO_CHANGE("--leak-check=no");
+#endif
+	_exit(code);
+}
+
+void ksft_child_exit(int code)
+{
 	/* A status is 8 bits wide: a negative errno must not come out as 0 */
-	_exit(code && !(code & 0xff) ? KSFT_FAIL : code & 0xff);
+	ksft_exit(code && !(code & 0xff) ? KSFT_FAIL : code & 0xff);
 }
 
 int ksft_wait(pid_t pid)

@@ -27,6 +27,9 @@ void ksft_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Skip the test where the peers must be threads of one process (SAN=thread). */
 void ksft_needs_processes(void);
 
+/* Skip the test where a child can't be single-stepped with ptrace(2): valgrind, SAN=thread. */
+void ksft_needs_steps(void);
+
 /* Fork a child that runs fn(arg) and exits with what it returned. Skips like ksft_needs_processes(). */
 pid_t ksft_fork(ksft_fn fn, void *arg);
 /* Wait for a child and fail the test unless it exited with 0. */
@@ -78,6 +81,8 @@ int64_t ksft_now_ns(void);
 int ksft_scale(int x);
 /* A sanitizer (or valgrind) watches: for a test that does less work there. */
 bool ksft_slow(void);
+/* It is valgrind: for what can't be done there at all. */
+bool ksft_valgrind(void);
 
 /*
  * Wait until cond(arg) holds, for ksft_scale(timeout_ms) at the most; whether it held. Naps of up to

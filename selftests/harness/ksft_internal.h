@@ -33,6 +33,9 @@ void ksft_checked(void);
 /* End the test's body now: back to the harness when in the test's own thread, else end the process. */
 void ksft_bail_out(void) __attribute__((noreturn));
 
+/* Flush, and end the process at once: what it inherited, or a failed test left, is no leak of its own. */
+void ksft_exit(int code) __attribute__((noreturn));
+
 /* kselftest_harness.c */
 void ksft_unwind(void) __attribute__((noreturn));
 

@@ -39,6 +39,7 @@ static pid_t stopped_child(ksft_fn op, void *arg, struct kipc_manager *m, uint32
 	int status;
 	pid_t pid;
 
+	ksft_needs_steps();
 	stay_here();
 	pid = fork();
 	ASSERT_GE(pid, 0);

@@ -216,6 +216,7 @@ static __ksft_unused unsigned long step_run(struct step *s)
 	int status;
 	pid_t pid;
 
+	ksft_needs_steps();
 	/* a step takes two switches, several times as long when they go across CPUs */
 	sched_getaffinity(0, sizeof(before), &before);
 	CPU_ZERO(&one);

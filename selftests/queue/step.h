@@ -52,6 +52,7 @@ static inline bool step_stopped(struct stepped *s)
  */
 static inline void step_start(struct stepped *s, ksft_fn prepare, ksft_fn op, void *arg)
 {
+	ksft_needs_steps();
 	if (!s->shared) {
 		s->shared = ksft_shared(sizeof(*s->shared));
 		step_on_one_cpu();
