@@ -56,7 +56,7 @@ static void count_lock(struct loading *l, uint64_t off, uint32_t word, int strip
 	struct manager *m = l->m;
 	bool user = manager_is_lock(l->o->kind);
 	uint32_t slot = word & KIPC_LOCK_OWNER;
-	char name[64], text[96], number[16] = "";
+	char name[64], text[128], number[32] = "";
 
 	if (word & KIPC_LOCK_WAITERS)
 		m->waiters++;
