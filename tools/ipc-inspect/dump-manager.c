@@ -422,11 +422,11 @@ static bool container(uint64_t off, const struct kipc_obj_header *o, void *arg)
 	manager_object_name(c->v, o, name);
 	r = o->kind == KIPC_OBJ_LIST ? read_list(c->v, off, &vs, &whole) :
 				       read_dict(c->v, off, &vs, &whole);
-	if (!r)
-		put_container(c->d, type, name, o, &vs, whole);
-	else if (r == -EFBIG)
+	if (r == -EFBIG)
 		dump_title(c->d, "\n%s %lu: too large to be printed", type, (unsigned long)o->id);
-	else if (whole)
+	else if (!r || !whole)	/* what moved all the time is shown as far as it could be read */
+		put_container(c->d, type, name, o, &vs, whole);
+	else
 		view_problem(c->v, "manager: %s %lu is damaged", type, (unsigned long)o->id);
 	values_clear(&vs, 0);
 	free(vs.v);
