@@ -176,8 +176,18 @@ static bool was_alive(const struct kipc_seg_image *im, uint32_t slot)
 	return im->magic == KIPC_IMAGE_MAGIC && im->alive[slot / 64] >> slot % 64 & 1;
 }
 
+/* State and generation of the slot, in one word: what tells that it changed hands. */
+static uint64_t tenure(struct kipc_check *c, uint32_t slot)
+{
+	struct kipc_peer p = { 0 };
+
+	__kipc_check_read(c, KIPC_SEG_PEERS_OFF + (slot - 1) * (uint64_t)sizeof(p), &p, sizeof(p));
+	return (uint64_t)p.generation << 32 | p.state;
+}
+
 static bool alive(struct kipc_check *c, uint32_t slot)
 {
+	uint64_t before = tenure(c, slot);
 	struct flock fl = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
@@ -189,7 +199,9 @@ static bool alive(struct kipc_check *c, uint32_t slot)
 		/* this description holds no lock, so that of this very process is seen, too */
 		if (!c->memfd)
 			c->alive[slot] = was_alive(&c->hdr.image, slot) ? 1 : 2;
-		else if (!SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) && fl.l_type == F_UNLCK)
+		else if (!SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) &&
+			 fl.l_type == F_UNLCK && tenure(c, slot) == before)
+			/* else one left, and the next came, around the question */
 			c->alive[slot] = 2;
 		else
 			c->alive[slot] = 1;
@@ -220,6 +232,8 @@ static void check_peer(struct kipc_check *c, uint32_t slot, const struct kipc_pe
 		c->live++;
 		return;
 	}
+	if (tenure(c, slot) != ((uint64_t)p->generation << 32 | p->state))
+		return;		/* it left in between */
 	c->dead++;
 	__kipc_check_found(c, KIPC_FINDING_DEAD, KIPC_FINDING_PEER, slot, off, false,
 			   "peer %u: process %u died and waits for repair", slot, p->pid);
