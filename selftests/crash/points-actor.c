@@ -213,6 +213,23 @@ int points_die(int (*run)(int64_t timeout_ns), const char *at)
 	return WIFSIGNALED(status) ? 0 : -1;
 }
 
+static struct {
+	int (*run)(int64_t timeout_ns);
+	const char *at;
+} later;
+
+int points_die_later(int (*run)(int64_t timeout_ns), const char *at)
+{
+	later.run = run;
+	later.at = at;
+	return 0;
+}
+
+int points_die_now(void)
+{
+	return later.run ? points_die(later.run, later.at) : 0;
+}
+
 static void wait_for_event(uint32_t seen)
 {
 	struct timespec ts = { .tv_nsec = LOOK_NS };

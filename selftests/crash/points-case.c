@@ -216,6 +216,8 @@ static int play(const struct points_case *c)
 	for (enum who who = STOPPED; who < ACTORS; who++)
 		if ((who != SECOND || c->triple) && actor_start(who))
 			return points_bad("actor %d could not be started", who);
+	if (points_die_now())
+		return points_bad("the one that should leave something did not");
 	a->stop_at = c->stop;
 	actor_let(STOPPED);
 	stopped = actor_wait(STOPPED);

@@ -276,7 +276,22 @@ static int before_spare(void)
 
 static int dead_inserter(void)
 {
-	return some() ?: points_die(set_own, "dict.entry");
+	return some() ?: points_die_later(set_own, "dict.entry");
+}
+
+/* The entry is a cell's, and NEW has it still. */
+static int dead_handing_over(void)
+{
+	int r = some();
+
+	before.seq[0].v[OWN(WORLD)] = BLOCK(WORLD);
+	return r ? r : points_die_later(set_own, "dict.inserted");
+}
+
+/* OLD has what is still in its cell. */
+static int dead_before_erasing(void)
+{
+	return some() ?: points_die_later(del, "dict.erase_old");
 }
 
 static int dead_deleter(void)
@@ -284,7 +299,7 @@ static int dead_deleter(void)
 	int r = some();
 
 	before.seq[0].v[SHARED] = ABSENT;
-	return r ? r : points_die(del, "dict.erased");
+	return r ? r : points_die_later(del, "dict.erased");
 }
 
 static int dead_splitter(void)
@@ -292,7 +307,7 @@ static int dead_splitter(void)
 	int r = before_split();
 
 	before.seq[0].v[OWN(WORLD)] = BLOCK(WORLD);
-	return r ? r : points_die(set_own, "dict.split");
+	return r ? r : points_die_later(set_own, "dict.split");
 }
 
 static int dead_clearer(void)
@@ -301,7 +316,7 @@ static int dead_clearer(void)
 
 	for (int i = 0; i < KEYS; i++)
 		before.seq[0].v[i] = ABSENT;
-	return r ? r : points_die(clear, "dict.drain_cell");
+	return r ? r : points_die_later(clear, "dict.drain_cell");
 }
 
 static int some_refs(void)
@@ -399,6 +414,8 @@ SCENES(points_dict) = {
 	ROW("del a ref x set a ref", 0, some_refs, DEL, SET_REF, INSERT),
 	ROW("set, repairing a set x set", SCENE_TRIPLE | SCENE_SHORT, dead_inserter, INSERT, INSERT,
 	    INSERT),
+	ROW("set, repairing a set x set, handing over", 0, dead_handing_over, INSERT, INSERT, INSERT),
+	ROW("set, repairing a del x del, before it", 0, dead_before_erasing, INSERT, DEL, INSERT),
 	ROW("set, repairing a del x set", SCENE_TRIPLE, dead_deleter, INSERT, INSERT, INSERT),
 	ROW("set, repairing a split x set", SCENE_TRIPLE, dead_splitter, INSERT, INSERT, INSERT),
 	ROW("set, repairing a clear x set", 0, dead_clearer, INSERT, INSERT, INSERT),

@@ -383,7 +383,7 @@ static int slab_begun(void)
 /* Owner of the list's guard and of the arena's lock, in the middle of an allocation. */
 static int dead_allocator(void)
 {
-	return some() ?: points_die(append_block, "intent.begun");
+	return some() ?: points_die_later(append_block, "intent.begun");
 }
 
 /* It happened, but not all of it was done. */
@@ -392,7 +392,7 @@ static int dead_setter(void)
 	int r = some();
 
 	before.seq[0].v[1] = BLOCK(WORLD);
-	return r ? r : points_die(set_block, "tx.commit");
+	return r ? r : points_die_later(set_block, "tx.commit");
 }
 
 static int dead_mover(void)
@@ -400,7 +400,7 @@ static int dead_mover(void)
 	int r = some();
 
 	seq_insert(&before.seq[0], into, BLOCK(WORLD));
-	return r ? r : points_die(insert, "list.moved_up");
+	return r ? r : points_die_later(insert, "list.moved_up");
 }
 
 static int large_last(void)

@@ -109,6 +109,8 @@ int points_expect(const char *what, int64_t got, int64_t want);
  * So the actors meet what a dead one has left.  0, or -1: it did not come there.
  */
 int points_die(int (*run)(int64_t timeout_ns), const char *at);
+/* The same when all actors are there: where a fork would repair what is left.  0. */
+int points_die_later(int (*run)(int64_t timeout_ns), const char *at);
 
 /* What an actor tells the world, and the world itself. */
 #define TOLD_MAX 32
@@ -197,6 +199,9 @@ struct point_use *points_use(uint32_t id);
 
 /* Nanoseconds that this process was ready to run, and others ran: not the library's. */
 int64_t points_queued_ns(void);
+
+/* What points_die_later() asked for: 0, or -1. */
+int points_die_now(void);
 
 /* Forks and readies it: it stands before its operation, or -1. */
 int actor_start(enum who who);
