@@ -169,6 +169,7 @@ TEST_F(fds, hostile_messages)
 	} msgs[] = { { 1, 0, 'F' }, { 1, 1, 'x' }, { 2, 1, 'F' },
 		     { 1, 2, 'F' }, { 1, 6, 'F' }, { 1, 4, 'F' } };
 
+	memset(&control, 0, sizeof(control));
 	before = dup(0);
 	close(before);
 	for (size_t i = 0; i < sizeof(msgs) / sizeof(msgs[0]); i++) {

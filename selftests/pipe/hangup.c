@@ -234,6 +234,7 @@ TEST_F(hup, killed_unnoticed_then_nowait)
 	EXPECT_TRUE(ksft_wait_for(kipc_pipe_poll(self->e[0], KIPC_NOWAIT) == -EPIPE, 1000));
 	gone(self->e[0]);
 
+	kipc_pipe_close(self->e[0]);
 	pipe_make(self->e, 1 << 20, variant->flags);
 	v.p = self->e[1];
 	v.other = self->e[0];
