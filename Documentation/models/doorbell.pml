@@ -258,7 +258,7 @@ end_sleep:			if
 died:	skip
 }
 
-/* A caller of kipc_queue_fd(): poll(2), which is not exclusive; get with KIPC_NOWAIT until -EAGAIN. */
+/* A caller of kipc_queue_fd(): poll(2), not exclusive; then gets with KIPC_NOWAIT until -EAGAIN. */
 proctype poller(byte me) {
 	byte s_sleepers, s_drainer, s_seq; bool s_sig, force, drained, mine;
 

@@ -30,7 +30,7 @@ int __kipc_env_find(const char *value, const char *key, struct kipc_env_entry *e
 
 /*
  * Adds the entry at the end of the value, which may be empty; size is the room for it, NUL
- * included. 0; -EEXIST (the key is there); -ENOSPC; as __kipc_env_find().
+ * included.  0; -EEXIST (the key is there); -ENOSPC; as __kipc_env_find().
  */
 int __kipc_env_add(char *value, size_t size, const char *key, const struct kipc_env_entry *e);
 

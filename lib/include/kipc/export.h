@@ -69,10 +69,10 @@ KIPC_API int kipc_export(struct kipc_object *obj, void *bytes, size_t size, int 
 /*
  * Makes a handle, to be closed, of what kipc_export() gave, here or in another process, and
  * attaches this process to the object.  On success the descriptors are the handle's, and
- * close-on-exec; on error they are still the caller's.  Does not block. 0; -EINVAL (NULL, or the
- * same descriptor twice); -EBADF (not open); -EPROTO (not an object, or a damaged one);
- * -EPROTONOSUPPORT (from another version); -EACCES (given for reading only, which is not in this
- * version); -EUSERS (as many processes as it has room for are attached); -EMFILE,
+ * close-on-exec; on error they are still the caller's.  Does not block.
+ * 0; -EINVAL (NULL, or the same descriptor twice); -EBADF (not open); -EPROTO (not an object, or a
+ * damaged one); -EPROTONOSUPPORT (from another version); -EACCES (given for reading only, which is
+ * not in this version); -EUSERS (as many processes as it has room for are attached); -EMFILE,
  * -ENFILE, -ENOMEM, -ENOENT (/proc isn't mounted).  Since 0.1.
  */
 KIPC_API int kipc_import(const void *bytes, size_t size, const int *fds, size_t nfds,
@@ -85,19 +85,19 @@ KIPC_API int kipc_import(const void *bytes, size_t size, const int *fds, size_t 
  * KIPC_FDS in this process's environment, under the key (as a name: [A-Za-z0-9._-]{1,63}).  Until
  * kipc_unexport_env() every program that is started finds it, and it can be started in any way;
  * the handle may be closed before.  A fork child has exports of its own, which are there to be
- * taken back as well. 0; -EINVAL (NULL, or not a key); -EEXIST (KIPC_FDS has the key); -EPROTO,
- * -EPROTONOSUPPORT (KIPC_FDS is there, but not one that this version understands); -EPERM (a
- * set-user-ID program and the like, which should make its child's environment itself:
- * kipc_export_string()); -EMFILE, -ENOMEM;
- * -EUSERS (in a fork child).  Since 0.1.
+ * taken back as well.
+ * 0; -EINVAL (NULL, or not a key); -EEXIST (KIPC_FDS has the key); -EPROTO, -EPROTONOSUPPORT
+ * (KIPC_FDS is there, but not one that this version understands); -EPERM (a set-user-ID program and
+ * the like, which should make its child's environment itself: kipc_export_string()); -EMFILE,
+ * -ENOMEM; -EUSERS (in a fork child).  Since 0.1.
  */
 KIPC_API int kipc_export_env(struct kipc_object *obj, const char *key);
 
 /*
  * Takes back what this process exported under the key: closes the descriptors and removes the key
  * from KIPC_FDS, the variable with the last one.  Programs that were started before keep what they
- * have. 0; -ENOENT (this process exported no such key); -EINVAL; -ENOMEM (nothing was done).
- * Since 0.1.
+ * have.
+ * 0; -ENOENT (this process exported no such key); -EINVAL; -ENOMEM (nothing was done).  Since 0.1.
  */
 KIPC_API int kipc_unexport_env(const char *key);
 
@@ -106,8 +106,8 @@ KIPC_API int kipc_unexport_env(const char *key);
  * KIPC_FDS, and attaches this process.  Each key can be imported once: the descriptors become the
  * handle's, close-on-exec, and the key is removed from this process's environment, so programs
  * that this one starts don't have it.  What isn't imported is passed on to them: a program between
- * the two (env, nice, a shell) need not know. On error nothing has changed.  Does not block. 0;
- * -ENOENT (no such key, or it was imported; or a set-user-ID program and the like, which ignores
+ * the two (env, nice, a shell) need not know.  On error nothing has changed.  Does not block.
+ * 0; -ENOENT (no such key, or it was imported; or a set-user-ID program and the like, which ignores
  * KIPC_FDS; or /proc isn't mounted); -EBADF (the descriptors were not inherited: somebody in
  * between closed them); -EPROTO (KIPC_FDS is malformed; or the object is damaged);
  * -EPROTONOSUPPORT (from another version); -EINVAL (NULL, or not a key); -EACCES, -EUSERS,
