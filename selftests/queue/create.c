@@ -320,7 +320,7 @@ static int create_without_proc(void *arg)
 	struct kipc_queue *q = NULL;
 
 	(void)arg;
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	if (unshare(CLONE_NEWNS) || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", 0, NULL))
 		return 77;
 	return kipc_queue_create(NULL, NULL, &q) == -ENOENT && !q ? 0 : 1;
