@@ -35,7 +35,7 @@ static inline struct kipc_object *make_object(int kind)
 {
 	static const uint64_t shape[] = { 3, 4 };
 	struct kipc_object *obj = NULL;
-	struct kipc_pipe *ends[2];
+	static struct kipc_pipe *ends[2];	/* so that valgrind sees who has it */
 	struct kipc_manager *m;
 	struct kipc_queue *q;
 	struct kipc_array *a;
