@@ -184,8 +184,9 @@ static void run(struct kipc_queue *q, int64_t for_ns, bool in_stop)
 	EXPECT_EQ(0, c->error);
 	if (!EXPECT_EQ(0, c->wrong))
 		ksft_log("%s", c->what);
-	EXPECT_GT(kills, 10);
-	EXPECT_GT(sum.put, 100);
+	/* valgrind takes a second to start a process */
+	EXPECT_GT(kills, ksft_valgrind() ? 0 : 10);
+	EXPECT_GT(sum.put, ksft_valgrind() ? 0 : 100);
 	EXPECT_EQ(stat_of(q).dropped, sum.lost);
 	EXPECT_EQ(0, kipc_queue_len(q));
 	EXPECT_EQ(1, stat_of(q).peers);

@@ -54,8 +54,9 @@ static void check_times(int64_t *took, int n)
 	qsort(took, (size_t)n, sizeof(took[0]), compare);
 	ksft_log("survivors went on after %.1f ms (median), %.1f ms (worst)", took[n / 2] / 1e6,
 		 took[n - 1] / 1e6);
-	EXPECT_LE(took[n / 2], SOON_NS);
-	EXPECT_LE(took[n - 1], WORST_NS);
+	/* valgrind's survivors take as long by themselves */
+	EXPECT_LE(took[n / 2], SOON_NS * (ksft_valgrind() ? 4 : 1));
+	EXPECT_LE(took[n - 1], WORST_NS * (ksft_valgrind() ? 4 : 1));
 }
 
 /* ---- victims: they stop where they are to be killed ---- */
