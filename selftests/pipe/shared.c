@@ -250,7 +250,9 @@ static int take_piecewise(void *arg)
 
 /*
  * Four wait for a first piece; one gets it and waits for the next, now behind the others.  What wakes
- * one of those is rung on.  Pieces by hand; at least one of them has to take two wake-ups.
+ * one of those is rung on.  Pieces by hand; at least one of them has to take two wake-ups, where a ring
+ * wakes one sleeper.  ppoll(2) doesn't sleep exclusively: one ring wakes them all, among them the one
+ * that it is for, and whether another is needed is a race.
  */
 TEST_F(shared, a_wake_up_goes_on_to_the_stream)
 {
@@ -279,7 +281,7 @@ TEST_F(shared, a_wake_up_goes_on_to_the_stream)
 		EXPECT_EQ(0, kipc_pipe_send(e[0], "z", 1, KIPC_FOREVER));
 	for (int i = 0; i < 4; i++)
 		ksft_peer_join(&peers[i]);
-	EXPECT_GE(most, 2);
+	EXPECT_GE(most, variant->ppoll ? 1 : 2);
 	kipc_pipe_close(e[0]);
 	kipc_pipe_close(e[1]);
 }
