@@ -176,18 +176,25 @@ static bool was_alive(const struct kipc_seg_image *im, uint32_t slot)
 	return im->magic == KIPC_IMAGE_MAGIC && im->alive[slot / 64] >> slot % 64 & 1;
 }
 
-/* State and generation of the slot, in one word: what tells that it changed hands. */
-static uint64_t tenure(struct kipc_check *c, uint32_t slot)
+/* State and generation: what tells that the slot changed hands. */
+static bool same_tenure(const struct kipc_peer *a, const struct kipc_peer *b)
 {
-	struct kipc_peer p = { 0 };
-
-	__kipc_check_read(c, KIPC_SEG_PEERS_OFF + (slot - 1) * (uint64_t)sizeof(p), &p, sizeof(p));
-	return (uint64_t)p.generation << 32 | p.state;
+	return a->state == b->state && a->generation == b->generation;
 }
 
-static bool alive(struct kipc_check *c, uint32_t slot)
+static void read_peer(struct kipc_check *c, uint32_t slot, struct kipc_peer *p)
 {
-	uint64_t before = tenure(c, slot);
+	memset(p, 0, sizeof(*p));
+	__kipc_check_read(c, KIPC_SEG_PEERS_OFF + (slot - 1) * (uint64_t)sizeof(*p), p, sizeof(*p));
+}
+
+/*
+ * Whether the kernel knows nobody who holds the slot's byte.  Nobody is also who left, with the next
+ * one to come, around the question.
+ */
+static bool byte_free(struct kipc_check *c, uint32_t slot)
+{
+	struct kipc_peer before, after;
 	struct flock fl = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
@@ -195,16 +202,20 @@ static bool alive(struct kipc_check *c, uint32_t slot)
 		.l_len = 1,
 	};
 
+	read_peer(c, slot, &before);
+	/* this description holds no lock, so that of this very process is seen, too */
+	if (SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) || fl.l_type != F_UNLCK)
+		return false;
+	read_peer(c, slot, &after);
+	return same_tenure(&before, &after);
+}
+
+static bool alive(struct kipc_check *c, uint32_t slot)
+{
 	if (!c->alive[slot]) {
-		/* this description holds no lock, so that of this very process is seen, too */
-		if (!c->memfd)
-			c->alive[slot] = was_alive(&c->hdr.image, slot) ? 1 : 2;
-		else if (!SYS_RETRY(fcntl(c->seg->fd, F_OFD_GETLK, &fl)) &&
-			 fl.l_type == F_UNLCK && tenure(c, slot) == before)
-			/* else one left, and the next came, around the question */
-			c->alive[slot] = 2;
-		else
-			c->alive[slot] = 1;
+		bool dead = c->memfd ? byte_free(c, slot) : !was_alive(&c->hdr.image, slot);
+
+		c->alive[slot] = dead ? 2 : 1;
 	}
 	return c->alive[slot] == 1;
 }
@@ -212,6 +223,7 @@ static bool alive(struct kipc_check *c, uint32_t slot)
 static void check_peer(struct kipc_check *c, uint32_t slot, const struct kipc_peer *p, uint64_t off)
 {
 	uint32_t sleeping = 0, high = 0;
+	struct kipc_peer now;
 
 	if (!check_that(c, p->state <= KIPC_PEER_LIVE, KIPC_FINDING_PEER, off,
 			"peer %u: its state is %u", slot, p->state))
@@ -232,7 +244,8 @@ static void check_peer(struct kipc_check *c, uint32_t slot, const struct kipc_pe
 		c->live++;
 		return;
 	}
-	if (tenure(c, slot) != ((uint64_t)p->generation << 32 | p->state))
+	read_peer(c, slot, &now);
+	if (!same_tenure(p, &now))
 		return;		/* it left in between */
 	c->dead++;
 	__kipc_check_found(c, KIPC_FINDING_DEAD, KIPC_FINDING_PEER, slot, off, false,
