@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <kipc/export.h>
 
 #include "tools/common/procfs.h"
 #include "uapi/kipc/handover.h"
@@ -105,67 +105,25 @@ static int find_bells(const struct view *v, const struct object *object, int fds
 	return 0;
 }
 
-/* ---- handing it over to ourselves ---- */
-
-static int send_to(int sock, uint16_t kind, const int *fds, uint32_t n)
+int attach(const struct view *v, const struct object *object, struct kipc_object **obj)
 {
 	struct kipc_handover msg = {
 		.magic = KIPC_HANDOVER_MAGIC,
 		.version = KIPC_HANDOVER_VERSION,
-		.kind = kind,
-		.nfds = n,
+		.kind = v->hdr.kind,
+		.nfds = v->hdr.kind == KIPC_SEG_QUEUE ? 1 + BELLS : 1,
 	};
-	union {
-		char buf[CMSG_SPACE(KIPC_HANDOVER_FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control = { .buf = { 0 } };
-	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg) };
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&mh);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(cmsg), fds, n * sizeof(int));
-	return sendmsg(sock, &mh, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-static int hand_over(uint16_t kind, const int *fds, uint32_t n, struct kipc_object **obj)
-{
-	int socks[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks))
-		return -errno;
-	r = send_to(socks[0], kind, fds, n);
-	if (!r)
-		r = kipc_recv(socks[1], obj);
-	close(socks[0]);
-	close(socks[1]);
-	return r;
-}
-
-int attach(const struct view *v, const struct object *object, struct kipc_object **obj)
-{
-	int fds[1 + BELLS] = { -1, -1, -1 };
-	uint32_t n = 1;
-	int r = 0;
+	int fds[1 + BELLS] = { -1, -1, -1 }, r = 0;
 
 	if (v->hdr.kind == KIPC_SEG_PIPE)
 		return -EOPNOTSUPP;
-	if (v->hdr.kind == KIPC_SEG_QUEUE) {
+	if (v->hdr.kind == KIPC_SEG_QUEUE)
 		r = find_bells(v, object, fds + 1);
-		n = 1 + BELLS;
-	}
 	if (!r)
 		r = fds[0] = open_memfd(object);
 	if (r >= 0)
-		r = hand_over(v->hdr.kind, fds, n, obj);
-	for (uint32_t i = 0; i < n; i++)
+		r = kipc_import(&msg, sizeof(msg), fds, msg.nfds, obj);
+	for (uint32_t i = 0; r && i < msg.nfds; i++)	/* else they are the handle's */
 		if (fds[i] >= 0)
 			close(fds[i]);
 	return r;

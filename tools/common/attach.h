@@ -2,7 +2,7 @@
 /*
  * Attaching to an object of another process, to change it: what a tool does only when told to.
  *
- * The descriptors are had from those who hold the object, and go through kipc_recv() like any that a
+ * The descriptors are had from those who hold the object, and go through kipc_import() like any that a
  * stranger hands over.  A queue's doorbells are found by the number that its creator noted down
  * (uapi/kipc/segment.h).  The ends of a pipe can't be had so.
  */
@@ -17,7 +17,7 @@
 /*
  * Attaches this process; *obj is to be closed.  v: the object, good.  0; -EOPNOTSUPP: a pipe, or a
  * queue whose doorbells are not known; -ENOENT: nobody has them any more; -EPERM, -EACCES: we may
- * not; what kipc_recv() says.
+ * not; what kipc_import() says.
  */
 int attach(const struct view *v, const struct object *object, struct kipc_object **obj);
 
