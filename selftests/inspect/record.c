@@ -285,8 +285,8 @@ static int put_one_and_end(void *arg)
 	int *fd = arg;
 
 	__atomic_store_n(fd, q->obj.seg.fd, __ATOMIC_RELEASE);
-	while (__atomic_load_n(fd, __ATOMIC_ACQUIRE) >= 0)
-		usleep(1000);
+	if (!ksft_wait_for(__atomic_load_n(fd, __ATOMIC_ACQUIRE) < 0, 20000))
+		return 1;
 	if (kipc_queue_put(q, "good", 5, KIPC_NOWAIT))
 		return 1;
 	raise(SIGKILL);
