@@ -75,6 +75,19 @@ static uint32_t receiver(void *arg)
 	return load_relaxed(&o->p->tx.shm->recv_lock) & KIPC_LOCK_OWNER;
 }
 
+/*
+ * Whether a stream may begin at head: 0, or -EAGAIN.  tx_room() may not have looked at tail itself, and
+ * out_ready() leaves a difference out of range to be judged here: else the two would go round for ever.
+ */
+static int behind_cut(struct kipc_pipe *p, uint64_t head)
+{
+	uint64_t tail = load_acquire(&p->tx.shm->tail);
+
+	if (head - tail > p->ring_size)
+		return -EPROTO;
+	return cut_passed(p->tx.shm, tail) ? 0 : -EAGAIN;
+}
+
 /* Waits until there is room for o->need bytes. */
 static int out_room(struct out *o, struct kipc_wait *w, uint64_t *head, uint64_t *room)
 {
@@ -86,8 +99,8 @@ static int out_room(struct out *o, struct kipc_wait *w, uint64_t *head, uint64_t
 		if (pipe_gone(p))
 			return -EPIPE;
 		r = tx_room(p, o->need, head, room);
-		if (!r && !o->begun && !cut_passed(p->tx.shm, load_acquire(&p->tx.shm->tail)))
-			r = -EAGAIN;
+		if (!r && !o->begun)
+			r = behind_cut(p, *head);
 		if (r != -EAGAIN)
 			return r;
 		store_release(&p->tx.shm->want, o->need);

@@ -74,6 +74,17 @@ TEST_F(hostile, tail_seen_by_the_sender)
 	}
 }
 
+/* Room by the hint, none of it by the word itself, which a stream looks at for the last cut. */
+TEST_F(hostile, tail_ahead_of_a_stream)
+{
+	for (int passed = 0; passed < 2; passed++) {
+		self->s->head = self->s->tail_seen = 1 << 20;
+		self->s->tail = (1 << 20) + 280;
+		self->s->cut = (passed ? 0 : ~0ULL >> 1) | KIPC_PIPE_VALID;
+		EXPECT_EQ(-EPROTO, kipc_pipe_send(self->e[0], self->buf, 2 * RING, KIPC_FOREVER));
+	}
+}
+
 TEST_F(hostile, misaligned_head_seen_by_the_sender)
 {
 	for (uint64_t bits = 2; bits < 8; bits++) {
