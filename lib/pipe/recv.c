@@ -312,6 +312,16 @@ KIPC_API int kipc_pipe_release(struct kipc_pipe *p, struct kipc_pipe_msg *msg)
 	return 0;
 }
 
+/* What poll looks for.  rx_ready() has more: a dead receiver's stream that was cut, which is no message. */
+static bool poll_ready(void *arg)
+{
+	struct rx_op *op = arg;
+	struct kipc_pipe_way *s = op->p->rx.shm;
+	uint64_t tail = load_acquire(&s->tail), head = load_acquire(&s->head);
+
+	return pipe_pos(head) != tail || (head & KIPC_PIPE_SHUT) || pipe_closes_moved(op->p);
+}
+
 KIPC_API int kipc_pipe_poll(struct kipc_pipe *p, int64_t timeout_ns)
 {
 	struct rx_op op = { .p = p };
@@ -328,6 +338,7 @@ KIPC_API int kipc_pipe_poll(struct kipc_pipe *p, int64_t timeout_ns)
 		return r;
 	s = p->rx.shm;
 	w = make_wait(&op, timeout_ns);
+	w.ready = poll_ready;
 	for (;;) {
 		hup = load_acquire(&p->hup);
 		tail = load_acquire(&s->tail);
@@ -342,7 +353,7 @@ KIPC_API int kipc_pipe_poll(struct kipc_pipe *p, int64_t timeout_ns)
 		}
 		r = __kipc_pipe_wait(p, &w, &waited);
 		if (r && (r != -EAGAIN || tries++ >= 16 ||
-			  !__kipc_pipe_rearm(p, p->rx.readable, rx_ready, &op)))
+			  !__kipc_pipe_rearm(p, p->rx.readable, poll_ready, &op)))
 			break;
 	}
 	if (waited)

@@ -60,6 +60,31 @@ TEST_F(fd, readable_is_a_level)
 	EXPECT_EQ(3, pipe_wakeups(self->e[0]));
 }
 
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+/* The receiver died in the middle of a stream that its sender then gave up: nothing to receive. */
+TEST_F(fd, poll_sleeps_beside_a_dead_receivers_stream)
+{
+	struct kipc_pipe_way *s = self->e[0]->tx.shm;
+	int64_t cpu = thread_cpu_ns();
+	char c;
+
+	s->cut = s->tail | KIPC_PIPE_VALID;
+	s->msg_end = (s->tail + 2 * RING) | KIPC_PIPE_VALID;
+	EXPECT_EQ(-ETIMEDOUT, kipc_pipe_poll(self->e[1], 400 * MS));
+	EXPECT_LT(thread_cpu_ns() - cpu, ksft_scale(100) * MS);
+	EXPECT_EQ(0, kipc_pipe_send(self->e[0], "a", 1, KIPC_NOWAIT));
+	EXPECT_EQ(0, kipc_pipe_poll(self->e[1], KIPC_FOREVER));
+	EXPECT_EQ(1, kipc_pipe_recv(self->e[1], &c, 1, KIPC_NOWAIT));
+	EXPECT_EQ(-EAGAIN, kipc_pipe_poll(self->e[1], KIPC_NOWAIT));
+}
+
 TEST_F(fd, what_was_there_before)
 {
 	int fd;
