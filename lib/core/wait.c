@@ -183,6 +183,15 @@ int __kipc_wait(struct kipc_wait *w)
 
 	if (w->deadline == 0)
 		return -EAGAIN;
+	/*
+	 * ready() held and the operation was refused all the same: others are faster, or a hostile
+	 * peer has it so, again and again.  That is no reason to stay beyond the deadline.
+	 */
+	if (w->refused && __kipc_now_ns() >= w->deadline) {
+		__kipc_peer_sweep(w->seg, KIPC_TICK_NS);
+		return -ETIMEDOUT;
+	}
+	w->refused = true;	/* if it comes back after this */
 	if (w->spin && __kipc_spin_until(w->spin, w->ready, w->arg))
 		return 0;
 
@@ -233,5 +242,6 @@ int __kipc_wait(struct kipc_wait *w)
 		}
 	}
 	__kipc_bell_retract(w->seg, w->bell);
+	w->refused = !r && !w->hup;
 	return r;
 }

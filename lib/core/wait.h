@@ -48,6 +48,7 @@ struct kipc_wait {
 					   sleep, so a new descriptor of the same number must have a
 					   new token (__kipc_hup_token()) */
 	int64_t deadline;		/* from __kipc_deadline() */
+	bool refused;			/* the library's: ready() held, and yet the caller came back */
 	bool slept;			/* out: it may have eaten a wake-up; hand it on */
 	bool hup;			/* out: hup_fd had something */
 };

@@ -132,6 +132,32 @@ TEST_F(wait, a_deadline_that_has_passed)
 	EXPECT_EQ(0, __kipc_wait(&self->w));
 }
 
+static bool always(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+/* As a hostile peer may have it: the condition holds, the operation says no. */
+TEST_F(wait, ready_and_refused_ends_at_the_deadline)
+{
+	struct kipc_spin spin = { 0 };
+
+	for (int spins = 0; spins < 2; spins++) {
+		int64_t start = __kipc_now_ns();
+		int r;
+
+		self->w = wait_for(&self->c, 30 * MS);
+		self->w.ready = always;
+		self->w.spin = spins ? &spin : NULL;
+		do
+			r = __kipc_wait(&self->w);
+		while (!r && __kipc_now_ns() - start < ksft_scale(5000) * MS);
+		EXPECT_EQ(-ETIMEDOUT, r);
+		EXPECT_GE(__kipc_now_ns() - start, 30 * MS);
+	}
+}
+
 static int wait_once(void *arg)
 {
 	struct core *c = arg;
