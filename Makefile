@@ -7,7 +7,8 @@
 #   SAN=LIST              address,undefined or thread
 #   WERROR=1 V=1          warnings are errors; print the commands
 #   VALGRIND=1            check: run the tests under valgrind
-#   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR= DESTDIR=
+#   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR=
+#                         LIBEXECDIR= DESTDIR=
 #   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
 #                         e.g. make check LIBDIRS=core TESTDIRS=core O=/tmp/core
 
@@ -29,6 +30,7 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+LIBEXECDIR ?= $(PREFIX)/libexec
 
 Q := $(if $(filter-out 0,$(V)),,@)
 say = @$(if $(filter-out 0,$(V)),:,printf '  %-8s%s\n' $(1) $(patsubst $(O)/%,%,$@))
@@ -91,7 +93,7 @@ check: $(if $(PARTIAL),tools examples,all) tests
 	$(Q)$(TEST_ENV) selftests/run_kselftest.sh $(if $(filter-out 0,$(V)),-v) \
 		$(TEST_PROGS) $(TEST_SCRIPTS)
 
-demo: lib examples
+demo: lib examples $(filter $(O)/kipcd,$(TOOL_PROGS))
 	$(Q)KIPC_BUILD="$(abspath $(O))" Documentation/examples/demo.sh $(DEMO_ARGS)
 
 headers-check: | deps-there
@@ -146,6 +148,9 @@ endef
 
 $(O)/.flags: FORCE
 	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
+$(O)/.libexec: FORCE
+	$(call update,$(LIBEXECDIR))
+$(O)/obj/lib/names/start.o: $(O)/.libexec
 $(O)/.objects: FORCE
 	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))
 

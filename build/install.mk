@@ -7,6 +7,9 @@
 PUBLIC_HEADERS := $(wildcard lib/include/kipc/*.h)
 UAPI_HEADERS := $(wildcard uapi/kipc/*.h)
 MAN_PAGES := $(wildcard $(foreach s,1 3 7 8,Documentation/man/*.$(s)))
+# What the library or the system starts is in nobody's PATH.
+DAEMONS := $(filter kipcd,$(TOOLS))
+USER_TOOLS := $(filter-out kipcd,$(TOOLS))
 man_section = $(patsubst .%,%,$(suffix $(1)))
 
 sed_pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
@@ -24,7 +27,8 @@ install: all install-headers
 	$(Q)ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libkipc.so'
 	$(Q)install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/'
 	$(Q)install -m 644 $(O)/libkipc.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/'
-	$(Q)$(if $(TOOL_PROGS),install -m 755 $(TOOL_PROGS) '$(DESTDIR)$(BINDIR)/')
+	$(Q)$(if $(USER_TOOLS),install -m 755 $(USER_TOOLS:%=$(O)/%) '$(DESTDIR)$(BINDIR)/')
+	$(Q)$(if $(DAEMONS),install -D -m 755 -t '$(DESTDIR)$(LIBEXECDIR)' $(DAEMONS:%=$(O)/%))
 	$(Q)set -e; for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
 	$(Q)if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
@@ -34,5 +38,5 @@ uninstall:
 		rm -f libkipc.so libkipc.so.$(MAJOR) libkipc.so.$(VERSION) libkipc.a pkgconfig/libkipc.pc
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
 	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/uapi' 2>/dev/null || :
-	$(Q)rm -f $(TOOLS:%='$(DESTDIR)$(BINDIR)/%')
+	$(Q)rm -f $(USER_TOOLS:%='$(DESTDIR)$(BINDIR)/%') $(DAEMONS:%='$(DESTDIR)$(LIBEXECDIR)/%')
 	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')

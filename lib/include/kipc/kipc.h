@@ -7,6 +7,7 @@
  *	shm.h, array.h	memory that several processes map, with or without a description
  *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
  *	object.h	handing any of these over to another process
+ *	names.h		how objects are found by name
  *	check.h		the auditor: whether an object is sound
  *	base.h		conventions, errors, features
  *
@@ -18,6 +19,7 @@
 #include <kipc/base.h>
 #include <kipc/version.h>
 #include <kipc/object.h>
+#include <kipc/names.h>
 #include <kipc/queue.h>
 #include <kipc/pipe.h>
 #include <kipc/shm.h>

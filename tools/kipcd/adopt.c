@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+/*
+ * After the death of a broker: who has the objects whose names the ledger has?
+ *
+ * All descriptors of all processes that we may look into are compared with the inodes of the ledger.  A
+ * memfd is opened through /proc/PID/fd; an eventfd can't be, so it is fetched with pidfd_getfd(2), from
+ * a process that has the memfd for writing and under the number that the ledger says.
+ *
+ * What isn't found has no holder, or one that we may not look into (of another user, in another PID
+ * namespace, not dumpable).  The two are told apart by /proc/locks: whoever is attached to a segment
+ * holds a lock on its memfd (uapi/kipc/segment.h), and that list leaves no one out.  Without a lock the
+ * object is gone, and so is its name; with one the name waits for its holder to offer the object.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "tools/common/procfs.h"
+#include "tools/kipcd/kipcd.h"
+
+/* How often it is looked for what was lost. */
+#define AGAIN_NS	(100 * NSEC_PER_MSEC)
+
+/* The eventfds of one process. */
+struct bells {
+	pid_t pid;
+	struct {
+		uint64_t id;
+		int fd;		/* in that process */
+	} *bell;
+	size_t n, room;
+};
+
+struct walk {
+	struct broker *b;
+	struct bells bells;
+};
+
+/* A line of /proc/PID/fdinfo/FD that begins so, as a number in that base; false: there is none. */
+static bool fdinfo(pid_t pid, int fd, const char *key, int base, uint64_t *value)
+{
+	char path[64], line[128];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		found = !strncmp(line, key, strlen(key));
+		if (found)
+			*value = strtoull(line + strlen(key), NULL, base);
+	}
+	fclose(f);
+	return found;
+}
+
+static void note_bell(struct bells *all, int fd, uint64_t id)
+{
+	if (all->n == all->room) {
+		size_t room = all->room ? 2 * all->room : 16;
+		void *p = reallocarray(all->bell, room, sizeof(all->bell[0]));
+
+		if (!p)
+			return;		/* one less to be found */
+		all->bell = p;
+		all->room = room;
+	}
+	all->bell[all->n].fd = fd;
+	all->bell[all->n++].id = id + 1;	/* as object_eventfd() */
+}
+
+/* Makes the list for that process, unless it is its already. */
+static void list_bells(struct bells *all, pid_t pid)
+{
+	char path[64], link[64];
+	struct dirent *d;
+	uint64_t id;
+	ssize_t n;
+	DIR *dir;
+
+	if (all->pid == pid)
+		return;
+	all->pid = pid;
+	all->n = 0;
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((d = readdir(dir))) {
+		n = readlinkat(dirfd(dir), d->d_name, link, sizeof(link) - 1);
+		if (n < 0)
+			continue;
+		link[n] = '\0';
+		if (!strcmp(link, "anon_inode:[eventfd]") &&
+		    fdinfo(pid, atoi(d->d_name), "eventfd-id:", 10, &id))
+			note_bell(all, atoi(d->d_name), id);
+	}
+	closedir(dir);
+}
+
+/* The eventfd with that number out of the process; -1: it isn't there, or we may not. */
+static int fetch_bell(struct bells *all, uint64_t id)
+{
+	int pidfd, fd = -1;
+
+	for (size_t i = 0; i < all->n && fd < 0; i++) {
+		if (all->bell[i].id != id)
+			continue;
+		pidfd = (int)syscall(SYS_pidfd_open, all->pid, 0);
+		if (pidfd < 0)
+			return -1;
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, all->bell[i].fd, 0);
+		close(pidfd);
+		/* it may have become another since */
+		if (fd >= 0 && object_eventfd(fd) != id) {
+			close(fd);
+			fd = -1;
+		}
+	}
+	return fd;
+}
+
+static struct entry *lost_with_inode(const struct table *t, const struct stat *st)
+{
+	for (uint32_t i = 0; i < t->nslots; i++) {
+		struct entry *e = t->slot[i];
+
+		if (e && e->rec.ino == st->st_ino && e->rec.dev == st->st_dev && entry_lost(e))
+			return e;
+	}
+	return NULL;
+}
+
+/* The same memfd as what the handle (O_PATH) stands for, opened and verified; or -1. */
+static int open_memfd(int handle, const struct entry *e, int accmode)
+{
+	int fd = object_reopen(handle, accmode);
+	struct object o;
+
+	if (fd < 0)
+		return -1;
+	if (object_memfd(&o, fd, accmode) || o.ino != e->rec.ino || o.dev != e->rec.dev) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A descriptor whose link looks like that of one of our segments. */
+static void found(pid_t pid, int dirfd, const char *name, const char *link, void *arg)
+{
+	struct object o = { .pidfd = -1 };
+	struct walk *w = arg;
+	uint64_t flags = 0;
+	struct entry *e;
+	struct stat st;
+	int handle;
+
+	(void)link;
+	/* O_PATH opens nothing: whatever it is by now, no file system is asked */
+	handle = openat(dirfd, name, O_PATH | O_CLOEXEC);
+	if (handle < 0)
+		return;
+	e = fstat(handle, &st) || !S_ISREG(st.st_mode) ? NULL : lost_with_inode(&w->b->table, &st);
+	if (!e)
+		goto out;
+	o.fds[0] = open_memfd(handle, e, O_RDWR);
+	o.readonly = open_memfd(handle, e, O_RDONLY);
+	for (uint32_t i = 0; i < BELLS_MAX; i++)
+		o.fds[1 + i] = -1;
+	/* one that can only read has no doorbells, so those that it has are something else */
+	if (e->rec.nbells && fdinfo(pid, atoi(name), "flags:", 8, &flags) &&
+	    (flags & O_ACCMODE) == O_RDWR) {
+		list_bells(&w->bells, pid);
+		for (uint32_t i = 0; i < e->rec.nbells; i++)
+			if (e->fds[1 + i] < 0)
+				o.fds[1 + i] = fetch_bell(&w->bells, e->rec.bell[i]);
+	}
+	object_move(w->b, &o, e);
+	for (uint32_t i = 0; i < 1 + BELLS_MAX; i++)
+		if (o.fds[i] >= 0)
+			close(o.fds[i]);
+	if (o.readonly >= 0)
+		close(o.readonly);
+out:
+	close(handle);
+}
+
+/* ---- what was not found ---- */
+
+/* Whether somebody holds a lock on the inode; true if that can't be told. */
+static bool locked(const struct record *rec)
+{
+	unsigned int major, minor;
+	char line[256];
+	uint64_t ino;
+	bool yes = false;
+	FILE *f = fopen("/proc/locks", "re");
+
+	if (!f)
+		return true;
+	/* 1: OFDLCK  ADVISORY  WRITE -1 00:01:1234 4611686018427387905 4611686018427387905 */
+	while (!yes && fgets(line, sizeof(line), f))
+		yes = sscanf(line, "%*d: OFDLCK %*s %*s %*d %x:%x:%lu", &major, &minor, &ino) == 3 &&
+		      ino == rec->ino && makedev(major, minor) == rec->dev;
+	fclose(f);
+	return yes;
+}
+
+/* Whether the name is to go: its object, or the process that it is tied to, is no more. */
+static bool gone(struct broker *b, struct entry *e)
+{
+	const struct record *rec = &e->rec;
+	bool has_process = rec->kind == KIPC_SEG_PIPE || rec->flags & KIPC_BROKER_TIED;
+	int pidfd;
+
+	if (has_process && e->pidfd < 0 && rec->pid && rec->start) {
+		pidfd = process_open((pid_t)rec->pid, rec->start);
+		if (pidfd < 0)
+			return true;
+		e->pidfd = pidfd;
+		if (tie(b, e))
+			return true;
+	}
+	if (rec->kind == KIPC_SEG_PIPE || !entry_lost(e) || e->readonly >= 0)
+		return false;
+	return !locked(rec);
+}
+
+void adopt(struct broker *b)
+{
+	struct walk w = { .b = b };
+
+	b->adopted_ns = now_ns();
+	if (b->table.nlost)
+		proc_each_fd("/memfd:kipc", found, &w);
+	free(w.bells.bell);
+	for (uint32_t i = 0; i < b->table.nslots; i++) {
+		struct entry *e = b->table.slot[i];
+
+		if (!e || !gone(b, e))
+			continue;
+		ledger_clear(b, e->slot);
+		table_remove(b, e);
+	}
+	table_count(b);
+}
+
+void adopt_again(struct broker *b)
+{
+	if (now_ns() - b->adopted_ns >= AGAIN_NS)
+		adopt(b);
+}

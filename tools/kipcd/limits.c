@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a user may have: names, their bytes, connections; and what this process can hold.
+ *
+ * Bytes are the sizes of the segments, as they are when one more is to be added: what they may use, not
+ * what is allocated today.  A manager counts with what it has grown to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "tools/kipcd/kipcd.h"
+
+/* Descriptors that are neither a name's nor a client's, and what one message may bring. */
+#define DESCRIPTORS_SPARE	300
+
+struct user *user_get(struct broker *b, uid_t uid)
+{
+	struct user *u;
+
+	for (u = b->users; u; u = u->next)
+		if (u->uid == uid)
+			return u;
+	u = calloc(1, sizeof(*u));
+	if (!u)
+		return NULL;
+	u->uid = uid;
+	u->next = b->users;
+	b->users = u;
+	return u;
+}
+
+void user_put(struct broker *b, struct user *u)
+{
+	struct user **p = &b->users;
+
+	if (u->objects || u->clients)
+		return;
+	while (*p != u)
+		p = &(*p)->next;
+	*p = u->next;
+	free(u);
+}
+
+static uint64_t bytes_of(const struct broker *b, const struct user *u)
+{
+	uint64_t sum = 0;
+	struct stat st;
+
+	for (uint32_t i = 0; i < b->table.nslots; i++) {
+		const struct entry *e = b->table.slot[i];
+
+		if (!e || e->user != u)
+			continue;
+		if (e->readonly >= 0 && !fstat(e->readonly, &st))
+			sum += (uint64_t)st.st_size;
+	}
+	return sum;
+}
+
+int limits_check(struct broker *b, uid_t uid, uint64_t bytes)
+{
+	uint64_t limit = b->limits.user_bytes, sum;
+	const struct user *u = b->users;
+
+	while (u && u->uid != uid)
+		u = u->next;
+	if (u ? u->objects >= b->limits.user_objects : !b->limits.user_objects)
+		return -EDQUOT;
+	if (limit) {
+		sum = u ? bytes_of(b, u) : 0;
+		if (bytes > limit || sum > limit - bytes)
+			return -EDQUOT;
+	}
+	if (b->table.n >= b->limits.objects || !limits_descriptors(b, 0))
+		return -ENOSPC;
+	return 0;
+}
+
+bool limits_descriptors(const struct broker *b, uint32_t n)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim))
+		return false;
+	return b->table.nfds + b->clients.n + n + DESCRIPTORS_SPARE <= lim.rlim_cur;
+}
