@@ -82,7 +82,7 @@ TEST_F(names, life)
 static int creator(void *arg)
 {
 	const struct names_kind *k = arg;
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 	int r = k->create("thing", 0, 0, &obj);
 
 	return r ? 1 : k->mark(obj);
@@ -91,7 +91,7 @@ static int creator(void *arg)
 /* Only the name goes from one process to the other. */
 TEST_F(names, outlives_its_creator)
 {
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 
 	ksft_join(ksft_fork(creator, (void *)variant->kind));
 	ASSERT_EQ(0, variant->kind->open("thing", 0, &obj));
@@ -102,7 +102,7 @@ TEST_F(names, outlives_its_creator)
 static int tied_creator(void *arg)
 {
 	const struct names_kind *k = arg;
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 
 	if (k->create("thing", KIPC_NAME_TIED, 0, &obj) || k->open("thing", 0, &obj))
 		return 1;
@@ -151,7 +151,7 @@ TEST_F(names, bad_names)
 	static const char longest[] =
 		"012345678901234567890123456789012345678901234567890123456789.-_";
 	const struct names_kind *k = variant->kind;
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		EXPECT_EQ(-EINVAL, k->create(bad[i], 0, 0, &obj));
@@ -172,7 +172,7 @@ TEST_F(names, bad_names)
 TEST_F(names, flags)
 {
 	const struct names_kind *k = variant->kind;
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 
 	EXPECT_EQ(-EINVAL, k->create(NULL, KIPC_NAME_TIED, 0, &obj));
 	EXPECT_EQ(-EINVAL, k->create(NULL, KIPC_NAME_EXISTING, 0, &obj));
@@ -187,7 +187,7 @@ TEST_F(names, flags)
 TEST_F(names, listed)
 {
 	const struct names_kind *k = variant->kind;
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 	struct listed l = { .n = 0 };
 
 	EXPECT_EQ(-EINVAL, kipc_names_foreach(NULL, NULL));
@@ -255,7 +255,7 @@ TEST_F(all, kinds_are_apart)
 /* The broker holds nothing and nobody is connected: it goes, and takes its socket with it. */
 TEST_F(all, broker_ends)
 {
-	struct kipc_object *obj;
+	struct kipc_object *obj = NULL;
 	pid_t pid;
 
 	ASSERT_EQ(0, queue_kind.create("thing", 0, 0, &obj));

@@ -25,7 +25,7 @@
 #include "uapi/kipc/broker.h"
 
 struct names_dir {
-	char path[64];
+	char path[40];
 	char kipcd[4096];
 };
 
@@ -49,7 +49,7 @@ static inline int names_connect(const struct names_dir *d)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/broker", d->path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.40s/broker", d->path);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		close(fd);
 		return -1;

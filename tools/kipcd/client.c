@@ -226,7 +226,7 @@ void client_new(struct broker *b, int fd)
 	c->user = user_get(b, c->uid);
 	if (!c->user)
 		goto out;
-	if (c->user->clients >= b->limits.user_clients || !limits_descriptors(b, 1) ||
+	if (c->user->clients >= b->limits.user_clients || !limits_descriptors(b, false) ||
 	    loop_add(b, fd, &c->source, EPOLLIN | EPOLLRDHUP)) {
 		user_put(b, c->user);
 		goto out;

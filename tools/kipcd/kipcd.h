@@ -133,8 +133,8 @@ struct user *user_get(struct broker *b, uid_t uid);
 void user_put(struct broker *b, struct user *u);
 /* Whether the user may have one more name, of so many bytes: 0, -EDQUOT, -ENOSPC. */
 int limits_check(struct broker *b, uid_t uid, uint64_t bytes);
-/* Whether n more descriptors fit into this process. */
-bool limits_descriptors(const struct broker *b, uint32_t n);
+/* Whether this process has descriptors enough for one more name, or one more client. */
+bool limits_descriptors(const struct broker *b, bool name);
 
 /* ---- ledger.c ---- */
 

@@ -12,8 +12,8 @@
 
 #include "tools/kipcd/kipcd.h"
 
-/* Descriptors that are neither a name's nor a client's, and what one message may bring. */
-#define DESCRIPTORS_SPARE	300
+/* Descriptors that names leave to others: those of a message, which has 253 at most, and clients. */
+#define DESCRIPTORS_SPARE	512
 
 struct user *user_get(struct broker *b, uid_t uid)
 {
@@ -73,16 +73,19 @@ int limits_check(struct broker *b, uid_t uid, uint64_t bytes)
 		if (bytes > limit || sum > limit - bytes)
 			return -EDQUOT;
 	}
-	if (b->table.n >= b->limits.objects || !limits_descriptors(b, 0))
+	if (b->table.n >= b->limits.objects || !limits_descriptors(b, true))
 		return -ENOSPC;
 	return 0;
 }
 
-bool limits_descriptors(const struct broker *b, uint32_t n)
+bool limits_descriptors(const struct broker *b, bool name)
 {
 	struct rlimit lim;
+	uint64_t spare;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		return false;
-	return b->table.nfds + b->clients.n + n + DESCRIPTORS_SPARE <= lim.rlim_cur;
+	/* where there are few, everything is smaller; clients may take half of what names may not */
+	spare = lim.rlim_cur / 4 < DESCRIPTORS_SPARE ? lim.rlim_cur / 4 : DESCRIPTORS_SPARE;
+	return b->table.nfds + b->clients.n + spare / (name ? 1 : 2) <= lim.rlim_cur;
 }
