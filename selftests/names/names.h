@@ -127,8 +127,8 @@ struct names_kind {
 };
 
 #define NAMES_KIND(name_, handle_, as_object_, mark_, find_)                                       \
-	static int name_##_create(const char *name, uint32_t flags, uint32_t mode,                 \
-				  struct kipc_object **obj)                                        \
+	static int names_##name_##_create(const char *name, uint32_t flags, uint32_t mode,         \
+					  struct kipc_object **obj)                                \
 	{                                                                                          \
 		KIPC_OPTS(kipc_##name_##_opts, o, .flags = flags, .mode = mode);                   \
 		handle_ *h;                                                                        \
@@ -138,7 +138,8 @@ struct names_kind {
 			*obj = as_object_(h);                                                      \
 		return r;                                                                          \
 	}                                                                                          \
-	static int name_##_open(const char *name, uint32_t flags, struct kipc_object **obj)        \
+	static int names_##name_##_open(const char *name, uint32_t flags,                          \
+					struct kipc_object **obj)                                  \
 	{                                                                                          \
 		KIPC_OPTS(kipc_##name_##_opts, o, .flags = flags);                                 \
 		handle_ *h;                                                                        \
@@ -149,8 +150,8 @@ struct names_kind {
 		return r;                                                                          \
 	}                                                                                          \
 	static __ksft_unused const struct names_kind name_##_kind = {                              \
-		.create = name_##_create,                                                          \
-		.open = name_##_open,                                                              \
+		.create = names_##name_##_create,                                                          \
+		.open = names_##name_##_open,                                                              \
 		.unlink = kipc_##name_##_unlink,                                                   \
 		.mark = mark_,                                                                     \
 		.find = find_,                                                                     \

@@ -62,8 +62,7 @@ struct record {
 	uint16_t kind;
 	uint16_t nbells;
 	uint32_t flags;		/* KIPC_BROKER_TIED */
-	uint32_t uid, gid;	/* of the user that it counts for; of a listener: its owner */
-	uint32_t mode;		/* of a listener; an object's memfd has its own */
+	uint32_t uid, gid, mode;	/* as when it got its name; while held, the memfd's own count */
 	uint32_t pid;		/* tied, or a listener: whose life it shares; 0: not known */
 	uint32_t reserved;
 	uint64_t start;		/* ... and when that process started, clock ticks since boot */
@@ -157,7 +156,7 @@ struct object {
 	int readonly;
 	int pidfd;
 	uint32_t nbells;
-	uint32_t uid, gid;
+	uint32_t uid, gid, mode;
 	uint64_t dev, ino, size;
 	uint64_t id, created_ns;
 	uint64_t bell[BELLS_MAX];

@@ -91,6 +91,7 @@ int object_memfd(struct object *o, int fd, int accmode)
 	o->ino = st.st_ino;
 	o->uid = st.st_uid;
 	o->gid = st.st_gid;
+	o->mode = st.st_mode & 0777;
 	o->size = (uint64_t)st.st_size;
 	return 0;
 }

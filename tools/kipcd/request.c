@@ -45,6 +45,7 @@ static void fill_record(struct record *rec, const struct client *c, const struct
 		.flags = x->req.flags & KIPC_BROKER_TIED,
 		.uid = o->uid,
 		.gid = o->gid,
+		.mode = o->mode,
 		.dev = o->dev,
 		.ino = o->ino,
 		.id = o->id,
