@@ -27,6 +27,8 @@
 
 /* How often it is looked for what was lost. */
 #define AGAIN_NS	(100 * NSEC_PER_MSEC)
+/* How often a list of locks is read before it is believed that one isn't in it. */
+#define LOCK_LOOKS	3
 
 /* The eventfds of one process. */
 struct bells {
@@ -122,19 +124,19 @@ static int fetch_bell(struct bells *all, uint64_t id)
 		close(pidfd);
 		/* it may have become another since */
 		if (fd >= 0 && object_eventfd(fd) != id) {
-			close(fd);
+			close_later(fd, (uid_t)-1);
 			fd = -1;
 		}
 	}
 	return fd;
 }
 
-static struct entry *lost_with_inode(const struct table *t, const struct stat *st)
+static struct entry *lost_with_inode(const struct table *t, uint64_t dev, uint64_t ino)
 {
 	for (uint32_t i = 0; i < t->nslots; i++) {
 		struct entry *e = t->slot[i];
 
-		if (e && e->rec.ino == st->st_ino && e->rec.dev == st->st_dev && entry_lost(e))
+		if (e && e->rec.ino == ino && e->rec.dev == dev && entry_lost(e))
 			return e;
 	}
 	return NULL;
@@ -162,15 +164,19 @@ static void found(pid_t pid, int dirfd, const char *name, const char *link, void
 	struct walk *w = arg;
 	uint64_t flags = 0;
 	struct entry *e;
-	struct stat st;
+	struct statx st;
 	int handle;
 
 	(void)link;
-	/* O_PATH opens nothing: whatever it is by now, no file system is asked */
+	/* O_PATH opens nothing, and the rest is known: whatever it is, no file system is asked */
 	handle = openat(dirfd, name, O_PATH | O_CLOEXEC);
 	if (handle < 0)
 		return;
-	e = fstat(handle, &st) || !S_ISREG(st.st_mode) ? NULL : lost_with_inode(&w->b->table, &st);
+	e = statx(handle, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) ||
+			    !S_ISREG(st.stx_mode) ?
+		    NULL :
+		    lost_with_inode(&w->b->table, makedev(st.stx_dev_major, st.stx_dev_minor),
+				    st.stx_ino);
 	if (!e)
 		goto out;
 	o.fds[0] = open_memfd(handle, e, O_RDWR);
@@ -198,7 +204,7 @@ out:
 /* ---- what was not found ---- */
 
 /* Whether somebody holds a lock on the inode; true if that can't be told. */
-static bool locked(const struct record *rec)
+static bool seen_locked(const struct record *rec)
 {
 	unsigned int major, minor;
 	char line[256];
@@ -214,6 +220,18 @@ static bool locked(const struct record *rec)
 		      ino == rec->ino && makedev(major, minor) == rec->dev;
 	fclose(f);
 	return yes;
+}
+
+/*
+ * Nobody holds one.  The list is read a page at a time: where locks come and go in between, one that
+ * stays may be passed over, but hardly each time.
+ */
+static bool unlocked(const struct record *rec)
+{
+	for (int i = 0; i < LOCK_LOOKS; i++)
+		if (seen_locked(rec))
+			return false;
+	return true;
 }
 
 /* Whether the name is to go: its object, or the process that it is tied to, is no more. */
@@ -233,7 +251,7 @@ static bool gone(struct broker *b, struct entry *e)
 	}
 	if (rec->kind == KIPC_SEG_PIPE || !entry_lost(e) || e->readonly >= 0)
 		return false;
-	return !locked(rec);
+	return unlocked(rec);
 }
 
 void adopt(struct broker *b)

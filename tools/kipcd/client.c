@@ -75,7 +75,7 @@ static int reply(struct client *c, struct exchange *x)
 /* ---- receiving ---- */
 
 /* Takes the descriptors out of a message.  How many; those for which there is no room are closed. */
-static uint32_t collect(struct msghdr *mh, int *fds, uint32_t max)
+static uint32_t collect(struct msghdr *mh, int *fds, uint32_t max, uid_t uid)
 {
 	uint32_t got = 0;
 
@@ -91,7 +91,7 @@ static uint32_t collect(struct msghdr *mh, int *fds, uint32_t max)
 			if (got < max)
 				fds[got] = fd;
 			else
-				close(fd);
+				close_later(fd, uid);
 		}
 	}
 	return got;
@@ -117,7 +117,7 @@ static ssize_t receive(struct client *c, struct exchange *x, uint32_t *nfds)
 
 	if (n < 0)
 		return -errno;
-	*nfds = collect(&mh, x->fds, KIPC_BROKER_FDS);
+	*nfds = collect(&mh, x->fds, KIPC_BROKER_FDS, c->uid);
 	x->req = msg.req;
 	if (n && mh.msg_flags & MSG_CTRUNC)
 		return -EMFILE;
@@ -180,7 +180,7 @@ static bool serve(struct client *c)
 	}
 	for (uint32_t i = 0; i < nfds && i < KIPC_BROKER_FDS; i++)
 		if (x.fds[i] >= 0)
-			close(x.fds[i]);
+			close_later(x.fds[i], c->uid);
 	return !r;
 }
 
@@ -196,7 +196,7 @@ static void ready(struct broker *b, struct source *s, uint32_t events)
 /* ---- coming and going ---- */
 
 /* Says that there are too many of that user, without having read anything. */
-static void refuse(struct broker *b, int fd)
+static void refuse(struct broker *b, int fd, uid_t uid)
 {
 	struct kipc_broker_reply busy = {
 		.magic = KIPC_BROKER_MAGIC,
@@ -206,14 +206,14 @@ static void refuse(struct broker *b, int fd)
 	};
 
 	client_send(fd, &busy, sizeof(busy), NULL, 0);
-	close(fd);
+	close_later(fd, uid);
 }
 
 void client_new(struct broker *b, int fd)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(struct ucred);
-	struct ucred cred;
+	struct ucred cred = { .uid = (uid_t)-1 };
 
 	if (!c || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		goto out;
@@ -237,7 +237,7 @@ void client_new(struct broker *b, int fd)
 	return;
 out:
 	free(c);
-	refuse(b, fd);
+	refuse(b, fd, cred.uid);
 }
 
 void client_drop(struct client *c)
@@ -256,7 +256,8 @@ void client_drop(struct client *c)
 	b->clients.n--;
 	c->user->clients--;
 	user_put(b, c->user);
-	close(c->fd);
+	loop_remove(b, c->fd);
+	close_later(c->fd, c->uid);
 	free(c);
 }
 

@@ -7,6 +7,7 @@
  *	loop.c		waiting for something to do; the end
  *	listen.c	the socket, and that there is one broker
  *	client.c	connections: one request, one reply
+ *	closer.c	closing what came from clients, which may take long
  *	request.c	what each request does
  *	object.c	what is handed in, verified
  *	access.c	who may do what
@@ -48,6 +49,7 @@ struct source {
 };
 
 int loop_add(struct broker *b, int fd, struct source *s, uint32_t events);
+void loop_remove(struct broker *b, int fd);
 /* Until there is nothing left to do; or a negative errno. */
 int loop_run(struct broker *b);
 int64_t now_ns(void);
@@ -224,6 +226,15 @@ void client_drop(struct client *c);
 int64_t client_expire(struct broker *b);
 /* Sends without waiting: 0, or a negative errno (-EAGAIN: the other side doesn't read). */
 int client_send(int fd, const void *buf, size_t len, const int *fds, uint32_t nfds);
+
+/* ---- closer.c ---- */
+
+/* Closes, sooner or later, what came from that user, whatever it is. */
+void close_later(int fd, uid_t uid);
+/* How many are still to be closed. */
+uint32_t closer_pending(void);
+/* Looks after closes that take long.  When to look again, or -1. */
+int64_t closer_check(void);
 
 /* ---- request.c ---- */
 

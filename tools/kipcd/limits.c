@@ -14,6 +14,8 @@
 
 /* Descriptors that names leave to others: those of a message, which has 253 at most, and clients. */
 #define DESCRIPTORS_SPARE	512
+/* Those of the broker itself: the socket, the folder, the ledger, ... */
+#define DESCRIPTORS_OWN		8
 
 struct user *user_get(struct broker *b, uid_t uid)
 {
@@ -81,11 +83,11 @@ int limits_check(struct broker *b, uid_t uid, uint64_t bytes)
 bool limits_descriptors(const struct broker *b, bool name)
 {
 	struct rlimit lim;
-	uint64_t spare;
+	uint64_t used = DESCRIPTORS_OWN + b->table.nfds + b->clients.n + closer_pending(), spare;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim))
 		return false;
 	/* where there are few, everything is smaller; clients may take half of what names may not */
 	spare = lim.rlim_cur / 4 < DESCRIPTORS_SPARE ? lim.rlim_cur / 4 : DESCRIPTORS_SPARE;
-	return b->table.nfds + b->clients.n + spare / (name ? 1 : 2) <= lim.rlim_cur;
+	return used + spare / (name ? 1 : 2) <= lim.rlim_cur;
 }

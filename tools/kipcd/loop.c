@@ -26,6 +26,17 @@ int loop_add(struct broker *b, int fd, struct source *s, uint32_t events)
 	return epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+void loop_remove(struct broker *b, int fd)
+{
+	epoll_ctl(b->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* The earlier of two times, -1 being never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static bool idle(const struct broker *b)
 {
 	return !b->table.nfds && !b->clients.n;
@@ -49,15 +60,15 @@ int loop_run(struct broker *b)
 	int n;
 
 	for (;;) {
-		due = client_expire(b);
+		due = earlier(client_expire(b), closer_check());
 		if (!idle(b)) {
 			idle_since = -1;
 		} else {
 			if (idle_since < 0)
 				idle_since = now_ns();
-			due = idle_since + b->idle_ns;
-			if (now_ns() >= due)
+			if (now_ns() >= idle_since + b->idle_ns)
 				return 0;
+			due = earlier(due, idle_since + b->idle_ns);
 		}
 		n = epoll_wait(b->epoll, &ev, 1, until(due));
 		if (n < 0 && errno != EINTR)

@@ -149,9 +149,10 @@ int object_check(struct object *o, uint32_t kind, const char *name, uint32_t fla
 		o->fds[0] = fds[n++];
 		o->nbells = (uint32_t)nbells;
 		for (uint32_t i = 0; i < o->nbells; i++) {
+			errno = 0;
 			o->bell[i] = object_eventfd(fds[n]);
 			if (!o->bell[i])
-				return -EPROTO;
+				return errno == EMFILE || errno == ENFILE ? -ENOSPC : -EPROTO;
 			o->fds[1 + i] = fds[n++];
 		}
 		r = check_twin(o, fds[n], O_RDONLY);
