@@ -25,6 +25,7 @@ void __kipc_broker_prepare(struct kipc_broker_call *c, enum kipc_broker_op op, u
 			   const char *name)
 {
 	memset(&c->req, 0, sizeof(c->req));
+	c->once = false;
 	c->req.magic = KIPC_BROKER_MAGIC;
 	c->req.version = KIPC_BROKER_VERSION;
 	c->req.op = (uint16_t)op;
@@ -135,7 +136,7 @@ int __kipc_broker_call(struct kipc_broker_call *c, int *sock)
 	for (;;) {
 		r = ask(c, deadline, &s);
 		/* it ended, or was killed: the next one; it is busy with too many of this user's */
-		if (r != -EPIPE && r != -EBUSY)
+		if ((r != -EPIPE || c->once) && r != -EBUSY)
 			break;
 		if (__kipc_now_ns() >= deadline) {
 			r = -ETIMEDOUT;

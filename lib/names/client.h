@@ -54,6 +54,7 @@ struct kipc_broker_call {
 	int fds[KIPC_BROKER_FDS];	/* req.nfds to send; the caller's */
 	struct kipc_broker_list reply;	/* count entries, for LIST */
 	int got[KIPC_BROKER_FDS];	/* reply.head.nfds came; the caller's to close */
+	bool once;			/* in: must not be repeated; -EPIPE: it may have been done */
 	bool again;			/* out: asked more than once, as brokers died meanwhile */
 };
 

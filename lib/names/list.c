@@ -59,7 +59,9 @@ KIPC_API int kipc_names_foreach(int (*fn)(const struct kipc_name *name, void *ar
 
 KIPC_API int kipc_name_unlink(enum kipc_kind kind, const char *name)
 {
-	if ((unsigned int)kind < KIPC_KIND_QUEUE || (unsigned int)kind > KIPC_KIND_MANAGER)
+	/* a listener's name goes with the listener */
+	if ((unsigned int)kind < KIPC_KIND_QUEUE || (unsigned int)kind > KIPC_KIND_MANAGER ||
+	    kind == KIPC_KIND_PIPE)
 		return -EINVAL;
 	return __kipc_name_unlink(name, kind);
 }

@@ -79,10 +79,8 @@ static bool in_group(const struct client *c, uint32_t gid)
 	return found;
 }
 
-bool access_open(const struct client *c, uint32_t uid, uint32_t gid, uint32_t mode, bool write)
+bool access_mode(const struct client *c, uint32_t uid, uint32_t gid, uint32_t mode, uint32_t want)
 {
-	uint32_t want = write ? 06 : 04;
-
 	if (c->uid == 0)
 		return true;
 	if (same(c->uid, uid))

@@ -5,6 +5,7 @@
  * connection itself, and nothing waits for one.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -259,6 +260,13 @@ void client_drop(struct client *c)
 	loop_remove(b, c->fd);
 	close_later(c->fd, c->uid);
 	free(c);
+}
+
+bool client_gone(const struct client *c)
+{
+	struct pollfd pfd = { .fd = c->fd, .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) > 0;
 }
 
 int64_t client_expire(struct broker *b)

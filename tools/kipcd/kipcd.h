@@ -9,6 +9,7 @@
  *	client.c	connections: one request, one reply
  *	closer.c	closing what came from clients, which may take long
  *	request.c	what each request does
+ *	listener.c	... those of pipes by name
  *	object.c	what is handed in, verified
  *	access.c	who may do what
  *	limits.c	how much of everything a user may have
@@ -178,14 +179,16 @@ int object_memfd(struct object *o, int fd, int accmode);
 uint64_t object_eventfd(int fd);
 /* Opens the memfd anew, for reading or for reading and writing; as the kernel permits. */
 int object_reopen(int fd, int accmode);
+/* Verifies the descriptors of the end of a pipe.  0, -EPROTO. */
+int object_check_pipe(const int *fds, uint32_t nfds);
 bool object_name_ok(const char name[KIPC_BROKER_NAME]);
 /* Gives the entry what it lacks of the object's descriptors, which are taken (-1 then). */
 void object_move(struct broker *b, struct object *o, struct entry *e);
 
 /* ---- access.c ---- */
 
-/* Whether a client may open what has this owner and mode. */
-bool access_open(const struct client *c, uint32_t uid, uint32_t gid, uint32_t mode, bool write);
+/* Whether a client may do with what has this owner and mode all that the bits (of 06) say. */
+bool access_mode(const struct client *c, uint32_t uid, uint32_t gid, uint32_t mode, uint32_t want);
 /* Whether it is the owner, or root, or who runs the broker. */
 bool access_own(const struct client *c, uint32_t uid);
 /* Owner and mode as they are now. */
@@ -224,6 +227,8 @@ void client_new(struct broker *b, int fd);
 void client_drop(struct client *c);
 /* Drops those that have not asked for anything for long.  When the next one is due, or -1. */
 int64_t client_expire(struct broker *b);
+/* Whether the other side is gone; its end may not have been noticed yet. */
+bool client_gone(const struct client *c);
 /* Sends without waiting: 0, or a negative errno (-EAGAIN: the other side doesn't read). */
 int client_send(int fd, const void *buf, size_t len, const int *fds, uint32_t nfds);
 
@@ -240,6 +245,11 @@ int64_t closer_check(void);
 
 /* Does what is asked; fills the reply. */
 void request_handle(struct client *c, struct exchange *x);
+
+/* ---- listener.c ---- */
+
+int do_listen(struct client *c, struct exchange *x);
+int do_connect(struct client *c, struct exchange *x);
 
 /* ---- adopt.c ---- */
 

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,6 +168,24 @@ int object_check(struct object *o, uint32_t kind, const char *name, uint32_t fla
 		o->pidfd = fds[n];
 	}
 	return check_header(o, o->readonly, kind, name);
+}
+
+int object_check_pipe(const int *fds, uint32_t nfds)
+{
+	int domain = 0, type = 0, sock = fds[1 + BELLS_MAX];
+	socklen_t len = sizeof(int);
+	struct object o;
+
+	if (nfds != 2 + BELLS_MAX || object_memfd(&o, fds[0], O_RDWR) ||
+	    check_header(&o, fds[0], KIPC_SEG_PIPE, ""))
+		return -EPROTO;
+	for (int i = 0; i < BELLS_MAX; i++)
+		if (!object_eventfd(fds[1 + i]))
+			return -EPROTO;
+	if (getsockopt(sock, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+	    getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len))
+		return -EPROTO;
+	return domain == AF_UNIX && type == SOCK_SEQPACKET ? 0 : -EPROTO;
 }
 
 static void move(int *from, int *to)

@@ -164,7 +164,7 @@ static int do_open(struct client *c, struct exchange *x)
 	if (!e)
 		return -ENOENT;
 	access_of(e, &have);
-	if (!access_open(c, have.uid, have.gid, have.mode, !readonly))
+	if (!access_mode(c, have.uid, have.gid, have.mode, readonly ? 04 : 06))
 		return -EACCES;
 	if (readonly) {
 		if (e->readonly < 0)
@@ -229,6 +229,18 @@ static int do_list(struct client *c, struct exchange *x)
 
 /* ---- all of them ---- */
 
+static bool kind_ok(const struct kipc_broker_request *req)
+{
+	switch (req->op) {
+	case KIPC_BROKER_LIST:
+		return !req->kind;
+	case KIPC_BROKER_LISTEN:
+	case KIPC_BROKER_CONNECT:
+		return req->kind == KIPC_SEG_PIPE;
+	}
+	return kind_bells(req->kind) >= 0;
+}
+
 static int handle(struct client *c, struct exchange *x)
 {
 	static int (*const ops[])(struct client *c, struct exchange *x) = {
@@ -237,6 +249,8 @@ static int handle(struct client *c, struct exchange *x)
 		[KIPC_BROKER_OPEN]	= do_open,
 		[KIPC_BROKER_UNLINK]	= do_unlink,
 		[KIPC_BROKER_LIST]	= do_list,
+		[KIPC_BROKER_LISTEN]	= do_listen,
+		[KIPC_BROKER_CONNECT]	= do_connect,
 	};
 	const struct kipc_broker_request *req = &x->req;
 
@@ -244,8 +258,9 @@ static int handle(struct client *c, struct exchange *x)
 		return -EPROTO;
 	if (req->flags & ~(KIPC_BROKER_TIED | KIPC_BROKER_RDONLY))
 		return -EPROTO;
-	if (req->op != KIPC_BROKER_LIST &&
-	    (!object_name_ok(req->name) || kind_bells(req->kind) < 0))
+	if (req->op != KIPC_BROKER_LIST && !object_name_ok(req->name))
+		return -EPROTO;
+	if (!kind_ok(req))
 		return -EPROTO;
 	/* it may have what we lack: that first */
 	if (req->broker && req->broker != c->b->id && c->b->table.nlost &&

@@ -39,9 +39,11 @@ enum kipc_broker_op {
 	KIPC_BROKER_UNLINK	= 4,
 	/* Names from the cursor on, as many as fit the reply, which is a struct kipc_broker_list. */
 	KIPC_BROKER_LIST	= 5,
-	/* The name is the connection's, until it ends.  kind: pipe.  args[0]: the listener's id. */
+	/* The name is the connection's, until it ends.  args[0]: the listener's id, which is the proof
+	   that it is the same one when it comes back to another broker. */
 	KIPC_BROKER_LISTEN	= 6,
-	/* The end of a pipe, with the kind's descriptors and args, goes to the listener. */
+	/* The end of a pipe, with the kind's descriptors and args, goes to the listener.  Not to be
+	   repeated with the same pipe: it may have got there. */
 	KIPC_BROKER_CONNECT	= 7,
 	/* Not a request: a struct kipc_broker_incoming to a listener. */
 	KIPC_BROKER_INCOMING	= 8,
@@ -59,7 +61,7 @@ struct kipc_broker_request {
 	__u16	kind;		/* enum kipc_seg_kind; 0 for LIST */
 	__u16	nfds;		/* descriptors that come with it */
 	__u32	flags;		/* KIPC_BROKER_* */
-	__u32	mode;		/* LISTEN: who may connect, as permission bits for writing */
+	__u32	mode;		/* LISTEN: who may connect: the permission bits for writing */
 	/*
 	 * The broker that this process was last in touch with, if it has named objects open; else 0.  A
 	 * broker that is another one and lacks some answers -ESTALE: the client offers what it has, then
