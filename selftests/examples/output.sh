@@ -11,6 +11,7 @@ set -u
 [ "$KIPC_SAN" != thread ] || skip_all "the peers are processes, ThreadSanitizer sees one"
 
 EX=$KIPC_BUILD/examples
+export KIPC_RUNTIME_DIR="$TMP/runtime"
 case $KIPC_SAN in
 ?*)	RUN="setarch -R" ;;	# the sanitizers of Debian 12 need a predictable address space
 *)	RUN= ;;
@@ -142,8 +143,8 @@ else
 	check "pipe: memfd, eventfds, a control socket" \
 		traced "$TMP/trace.pipe" memfd_create eventfd2 socketpair
 	calls shared_memory
-	check "array: memfd, handed over a socket" \
-		traced "$TMP/trace.shared_memory" memfd_create sendmsg recvmsg
+	check "array: memfd, by name from the broker" \
+		traced "$TMP/trace.shared_memory" memfd_create connect sendmsg recvmsg
 	strace -f -o "$TMP/trace.slow" "$EX/queue" --tutorial-pace >/dev/null 2>&1 &
 	tracer=$!
 	sleeps()
@@ -162,5 +163,17 @@ else
 	kill -9 $tracer 2>/dev/null
 	pkill -9 -P $tracer 2>/dev/null
 fi
+
+# Nothing is left of shared_memory's name, so the broker goes, which it started.
+broker_ends()
+{
+	for _ in $(seq 200); do
+		[ -e "$KIPC_RUNTIME_DIR/broker" ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+check "the broker was there" test -e "$KIPC_RUNTIME_DIR/names"
+check "... and ends by itself" broker_ends
 
 done_testing

@@ -265,10 +265,8 @@ void adopt(struct broker *b)
 	for (uint32_t i = 0; i < b->table.nslots; i++) {
 		struct entry *e = b->table.slot[i];
 
-		if (!e || !gone(b, e))
-			continue;
-		ledger_clear(b, e->slot);
-		table_remove(b, e);
+		if (e && gone(b, e))
+			entry_end(b, e);
 	}
 	table_count(b);
 }

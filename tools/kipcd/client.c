@@ -210,7 +210,7 @@ static void refuse(struct broker *b, int fd, uid_t uid)
 	close_later(fd, uid);
 }
 
-void client_new(struct broker *b, int fd)
+struct client *client_new(struct broker *b, int fd)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(struct ucred);
@@ -235,20 +235,19 @@ void client_new(struct broker *b, int fd)
 	c->user->clients++;
 	b->clients.n++;
 	move_to_end(c);
-	return;
+	return c;
 out:
 	free(c);
 	refuse(b, fd, cred.uid);
+	return NULL;
 }
 
 void client_drop(struct client *c)
 {
 	struct broker *b = c->b;
 
-	if (c->listening) {
-		ledger_clear(b, c->listening->slot);
-		table_remove(b, c->listening);
-	}
+	if (c->listening)
+		entry_end(b, c->listening);
 	*c->pprev = c->next;
 	if (c->next)
 		c->next->pprev = c->pprev;

@@ -15,6 +15,7 @@
  *	limits.c	how much of everything a user may have
  *	table.c		the names
  *	ledger.c	the names in a file: what the next broker knows of this one's
+ *	store.c		the service manager's memory, where there is one
  *	adopt.c		finding the objects again whose names the ledger has
  *	tie.c		names that go with a process
  *
@@ -109,6 +110,8 @@ uint32_t table_free_slot(const struct table *t);
 struct entry *table_add(struct broker *b, uint32_t slot, const struct record *rec);
 /* Takes it out, closes what it has, frees it.  The ledger is not touched. */
 void table_remove(struct broker *b, struct entry *e);
+/* The name ends: for the next broker, too. */
+void entry_end(struct broker *b, struct entry *e);
 bool entry_lost(const struct entry *e);
 /* After its descriptors or its listener changed. */
 void table_count(struct broker *b);
@@ -151,6 +154,19 @@ int ledger_load(struct broker *b);
 int ledger_store(struct broker *b, uint32_t slot, const struct record *rec);
 int ledger_clear(struct broker *b, uint32_t slot);
 
+/* ---- store.c ---- */
+
+/* How many descriptors the service manager passed to us; 0: it did not start us. */
+int store_activated(void);
+/* Finds the socket and all that was stored among them.  0; -EINVAL (there is no socket), -ENOMEM. */
+int store_load(struct broker *b, int n);
+/* The manager's socket, if there is one; without one, the rest does nothing. */
+void store_begin(void);
+void store_ready(void);
+/* 0 or a negative errno. */
+int store_put(const struct entry *e);
+void store_remove(const struct entry *e);
+
 /* ---- object.c ---- */
 
 /* What belongs to an object, verified. */
@@ -177,6 +193,9 @@ int object_check(struct object *o, uint32_t kind, const char *name, uint32_t fla
 int object_memfd(struct object *o, int fd, int accmode);
 /* The kernel's number of an eventfd; 0: it is none. */
 uint64_t object_eventfd(int fd);
+bool object_is_pidfd(int fd);
+/* id and created_ns as the header of a memfd has them. */
+void object_head(struct object *o, int fd);
 /* Opens the memfd anew, for reading or for reading and writing; as the kernel permits. */
 int object_reopen(int fd, int accmode);
 /* Verifies the descriptors of the end of a pipe.  0, -EPROTO. */
@@ -222,8 +241,8 @@ struct exchange {
 	int out[KIPC_BROKER_FDS];	/* reply.head.nfds, not ours to close */
 };
 
-/* A connection that was just accepted; takes fd. */
-void client_new(struct broker *b, int fd);
+/* A connection that was just accepted; takes fd.  NULL: refused. */
+struct client *client_new(struct broker *b, int fd);
 void client_drop(struct client *c);
 /* Drops those that have not asked for anything for long.  When the next one is due, or -1. */
 int64_t client_expire(struct broker *b);
@@ -250,6 +269,8 @@ void request_handle(struct client *c, struct exchange *x);
 
 int do_listen(struct client *c, struct exchange *x);
 int do_connect(struct client *c, struct exchange *x);
+/* The name is that connection's from now on. */
+void listener_begin(struct client *c, struct entry *e);
 
 /* ---- adopt.c ---- */
 

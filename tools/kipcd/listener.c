@@ -52,19 +52,26 @@ static int publish(struct client *c, const struct kipc_broker_request *req, stru
 	if (!e)
 		return -ENOMEM;
 	r = ledger_store(b, slot, &rec);
-	if (r) {
-		ledger_clear(b, slot);
-		table_remove(b, e);
-		return r;
-	}
-	*out = e;
-	return 0;
+	if (r)
+		entry_end(b, e);
+	else
+		*out = e;
+	return r;
+}
+
+void listener_begin(struct client *c, struct entry *e)
+{
+	const int backlog = BACKLOG_BYTES;
+
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &backlog, sizeof(backlog));
+	e->listener = c;
+	c->listening = e;
+	table_count(c->b);
 }
 
 int do_listen(struct client *c, struct exchange *x)
 {
 	const struct kipc_broker_request *req = &x->req;
-	const int backlog = BACKLOG_BYTES;
 	struct broker *b = c->b;
 	struct entry *e;
 	int r = 0;
@@ -88,11 +95,11 @@ int do_listen(struct client *c, struct exchange *x)
 		r = publish(c, req, &e);
 	if (r)
 		return r;
-	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &backlog, sizeof(backlog));
-	e->listener = c;
-	c->listening = e;
-	table_count(b);
-	return 0;
+	listener_begin(c, e);
+	r = store_put(e);
+	if (r)
+		entry_end(b, e);
+	return r;
 }
 
 int do_connect(struct client *c, struct exchange *x)

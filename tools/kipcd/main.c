@@ -26,8 +26,6 @@
 
 #include "tools/kipcd/kipcd.h"
 
-#define LISTEN_FDS_START	3	/* sd_listen_fds(3) */
-
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct option_row {
@@ -273,18 +271,6 @@ static void background(struct start *start)
 
 /* ---- the start ---- */
 
-/* The socket of the service manager, if that is who started us: sd_listen_fds(3). */
-static int activated(void)
-{
-	const char *pid = secure_getenv("LISTEN_PID"), *n = secure_getenv("LISTEN_FDS");
-
-	if (!pid || !n || atol(pid) != (long)getpid() || atoi(n) < 1)
-		return -1;
-	fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC);
-	fcntl(LISTEN_FDS_START, F_SETFL, O_NONBLOCK);
-	return LISTEN_FDS_START;
-}
-
 static int find_dir(struct broker *b)
 {
 	static char path[PATH_MAX];
@@ -299,8 +285,8 @@ static int find_dir(struct broker *b)
 	return r;
 }
 
-/* 0: ready.  1: there is another broker. */
-static int start_broker(struct broker *b)
+/* 0: ready.  1: there is another broker.  activated: descriptors that the service manager passed. */
+static int start_broker(struct broker *b, int activated)
 {
 	int r;
 
@@ -311,17 +297,21 @@ static int start_broker(struct broker *b)
 		return -errno;
 	}
 	b->id |= 1;
-	if (b->listen < 0) {
+	if (activated) {
+		store_begin();
+		r = store_load(b, activated);
+		if (r)
+			warnx("the service manager passed no socket");
+	} else {
 		r = listen_dir(b);
 		if (!r)
 			r = listen_lock(b);
 		if (!r)
 			r = ledger_load(b);
-		if (r)
-			return r;
-		adopt(b);
+		if (!r)
+			adopt(b);
 	}
-	return listen_start(b);
+	return r ? r : listen_start(b);
 }
 
 int main(int argc, char **argv)
@@ -339,7 +329,7 @@ int main(int argc, char **argv)
 		.ledger = -1,
 	};
 	struct start start = { .ready = -1 };
-	int code, r;
+	int code, activated, r = 0;
 
 	one_user();
 	code = parse(&b, &start, argc, argv);
@@ -349,23 +339,25 @@ int main(int argc, char **argv)
 	reset_signals();
 	raise_descriptors();
 	umask(077);
-	b.listen = activated();
-	if (b.listen < 0)
+	activated = store_activated();
+	if (!activated) {
 		close_all_but(start.ready);
-	r = b.listen < 0 ? find_dir(&b) : 0;
-	if (!r && b.listen < 0 && !start.foreground) {
-		if (!start.by_library)
-			background(&start);
-		setsid();
-		if (start.by_library)
-			detach_output();
+		r = find_dir(&b);
+		if (!r && !start.foreground) {
+			if (!start.by_library)
+				background(&start);
+			setsid();
+			if (start.by_library)
+				detach_output();
+		}
 	}
 	if (!r)
-		r = start_broker(&b);
+		r = start_broker(&b, activated);
 	say(&start, r < 0 ? '-' : '+');
 	if (r)
 		return r < 0 ? EXIT_FAILED : EXIT_OK;
-	if (!start.foreground && b.dir >= 0) {
+	store_ready();
+	if (!start.foreground && !activated) {
 		detach_output();
 		if (chdir("/"))
 			warn("/");

@@ -104,6 +104,21 @@ int object_reopen(int fd, int accmode)
 	return open(path, accmode | O_CLOEXEC);
 }
 
+bool object_is_pidfd(int fd)
+{
+	return link_is(fd, "anon_inode:[pidfd]");
+}
+
+void object_head(struct object *o, int fd)
+{
+	struct kipc_seg_header h = { 0 };
+
+	if (pread(fd, &h, sizeof(h), 0) != (ssize_t)sizeof(h))
+		return;
+	o->id = h.id;
+	o->created_ns = h.created_ns;
+}
+
 static int check_header(struct object *o, int fd, uint32_t kind, const char *name)
 {
 	struct kipc_seg_header h;
@@ -163,7 +178,7 @@ int object_check(struct object *o, uint32_t kind, const char *name, uint32_t fla
 		return r;
 	o->readonly = fds[n++];
 	if (tied) {
-		if (!link_is(fds[n], "anon_inode:[pidfd]"))
+		if (!object_is_pidfd(fds[n]))
 			return -EPROTO;
 		o->pidfd = fds[n];
 	}

@@ -102,10 +102,10 @@ static int publish_new(struct client *c, struct exchange *x, struct object *o)
 		object_move(b, o, e);
 		r = e->pidfd >= 0 ? tie(b, e) : 0;
 	}
-	if (r) {
-		ledger_clear(b, slot);
-		table_remove(b, e);
-	}
+	if (!r)
+		r = store_put(e);
+	if (r)
+		entry_end(b, e);
 	return r;
 }
 
@@ -194,7 +194,7 @@ static int do_unlink(struct client *c, struct exchange *x)
 		return -EACCES;
 	r = ledger_clear(c->b, e->slot);
 	if (!r)
-		table_remove(c->b, e);
+		entry_end(c->b, e);
 	return r;
 }
 

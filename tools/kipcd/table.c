@@ -5,6 +5,7 @@
  * Each kind has names of its own, so kind and name together are the key.  A place keeps its number as
  * long as its name lives: a list that goes by numbers meets every name that stays exactly once.
  */
+#include <err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -138,6 +139,16 @@ void table_remove(struct broker *b, struct entry *e)
 	user_put(b, e->user);
 	free(e);
 	table_count(b);
+}
+
+void entry_end(struct broker *b, struct entry *e)
+{
+	int r = ledger_clear(b, e->slot);
+
+	if (r)
+		warnx("the name %s may come back: %s", e->rec.name, strerror(-r));
+	store_remove(e);
+	table_remove(b, e);
 }
 
 bool entry_lost(const struct entry *e)

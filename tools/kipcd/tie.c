@@ -38,8 +38,7 @@ static void creator_ended(struct broker *b, struct source *s, uint32_t events)
 	struct entry *e = (struct entry *)((char *)s - offsetof(struct entry, creator));
 
 	(void)events;
-	ledger_clear(b, e->slot);
-	table_remove(b, e);
+	entry_end(b, e);
 }
 
 int tie(struct broker *b, struct entry *e)
