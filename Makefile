@@ -8,7 +8,7 @@
 #   WERROR=1 V=1          warnings are errors; print the commands
 #   VALGRIND=1            check: run the tests under valgrind
 #   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR=
-#                         LIBEXECDIR= DESTDIR=
+#                         LIBEXECDIR= UNITDIR= DESTDIR=
 #   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
 #                         e.g. make check LIBDIRS=core TESTDIRS=core O=/tmp/core
 
@@ -31,6 +31,7 @@ BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 LIBEXECDIR ?= $(PREFIX)/libexec
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 Q := $(if $(filter-out 0,$(V)),,@)
 say = @$(if $(filter-out 0,$(V)),:,printf '  %-8s%s\n' $(1) $(patsubst $(O)/%,%,$@))

@@ -10,6 +10,8 @@ MAN_PAGES := $(wildcard $(foreach s,1 3 7 8,Documentation/man/*.$(s)))
 # What the library or the system starts is in nobody's PATH.
 DAEMONS := $(filter kipcd,$(TOOLS))
 USER_TOOLS := $(filter-out kipcd,$(TOOLS))
+UNITS := $(foreach d,$(DAEMONS),$(d).service $(d).socket)
+UNIT_PATHS := $(foreach d,$(DAEMONS),$(O)/$(d).service $(O)/$(d).socket)
 man_section = $(patsubst .%,%,$(suffix $(1)))
 
 sed_pc = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
@@ -20,7 +22,12 @@ install-headers:
 	$(Q)$(if $(PUBLIC_HEADERS),install -m 644 $(PUBLIC_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/kipc/')
 	$(Q)$(if $(UAPI_HEADERS),install -m 644 $(UAPI_HEADERS) '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc/')
 
-install: all install-headers
+# Like the library's own path to it, they change with LIBEXECDIR.
+$(UNIT_PATHS): $(O)/%: tools/kipcd/%.in $(O)/.libexec
+	@mkdir -p $(@D)
+	@sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|' $< >$@
+
+install: all install-headers $(UNIT_PATHS)
 	$(Q)install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(BINDIR)'
 	$(Q)install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/'
 	$(Q)ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -29,6 +36,7 @@ install: all install-headers
 	$(Q)install -m 644 $(O)/libkipc.pc '$(DESTDIR)$(LIBDIR)/pkgconfig/'
 	$(Q)$(if $(USER_TOOLS),install -m 755 $(USER_TOOLS:%=$(O)/%) '$(DESTDIR)$(BINDIR)/')
 	$(Q)$(if $(DAEMONS),install -D -m 755 -t '$(DESTDIR)$(LIBEXECDIR)' $(DAEMONS:%=$(O)/%))
+	$(Q)$(if $(UNITS),install -D -m 644 -t '$(DESTDIR)$(UNITDIR)' $(UNIT_PATHS))
 	$(Q)set -e; for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/}; done
 	$(Q)if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
@@ -38,5 +46,6 @@ uninstall:
 		rm -f libkipc.so libkipc.so.$(MAJOR) libkipc.so.$(VERSION) libkipc.a pkgconfig/libkipc.pc
 	$(Q)rm -rf '$(DESTDIR)$(INCLUDEDIR)/kipc' '$(DESTDIR)$(INCLUDEDIR)/uapi/kipc'
 	$(Q)rmdir '$(DESTDIR)$(INCLUDEDIR)/uapi' 2>/dev/null || :
-	$(Q)rm -f $(USER_TOOLS:%='$(DESTDIR)$(BINDIR)/%') $(DAEMONS:%='$(DESTDIR)$(LIBEXECDIR)/%')
+	$(Q)rm -f $(USER_TOOLS:%='$(DESTDIR)$(BINDIR)/%') $(DAEMONS:%='$(DESTDIR)$(LIBEXECDIR)/%') \
+		$(UNITS:%='$(DESTDIR)$(UNITDIR)/%')
 	$(Q)rm -f $(foreach p,$(MAN_PAGES),'$(DESTDIR)$(MANDIR)/man$(call man_section,$(p))/$(notdir $(p))')

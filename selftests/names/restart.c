@@ -99,33 +99,6 @@ TEST_F(restart, held_by_another)
 	kipc_object_close(obj);
 }
 
-static int get_one(void *arg)
-{
-	char buf[64];
-
-	return kipc_queue_get(arg, buf, sizeof(buf), KIPC_FOREVER) == 4 ? 0 : 1;
-}
-
-/* Doorbells, too: who sleeps on one from before is woken by one who came after. */
-TEST_F(restart, a_sleeper_is_woken)
-{
-	struct kipc_queue *q, *again;
-	pid_t pid;
-
-	if (variant->kind != &queue_kind)
-		SKIP("only queues have doorbells");
-	ASSERT_EQ(0, kipc_queue_create("thing", NULL, &q));
-	pid = ksft_fork(get_one, q);
-	ASSERT_TRUE(ksft_wait_for(ksft_asleep(pid), 10000));
-	kipc_queue_close(q);
-	names_kill(&self->dir);
-	ASSERT_EQ(0, kipc_queue_open("thing", NULL, &again));
-	EXPECT_TRUE(kipc_queue_fd(again, KIPC_READABLE) >= 0);
-	EXPECT_EQ(0, kipc_queue_put(again, "mark", 4, KIPC_FOREVER));
-	ksft_join(pid);
-	kipc_queue_close(again);
-}
-
 /* What was unlinked stays unlinked, though somebody still has it, and comes by. */
 TEST_F(restart, unlinked_is_not_revived)
 {
@@ -397,6 +370,31 @@ FIXTURE_TEARDOWN(loop)
 	names_end(&self->dir);
 }
 
+static int get_one(void *arg)
+{
+	char buf[64];
+
+	return kipc_queue_get(arg, buf, sizeof(buf), KIPC_FOREVER) == 4 ? 0 : 1;
+}
+
+/* Doorbells, too: who sleeps on one from before is woken by one who came after. */
+TEST_F(loop, a_sleeper_is_woken)
+{
+	struct kipc_queue *q, *again;
+	pid_t pid;
+
+	ASSERT_EQ(0, kipc_queue_create("thing", NULL, &q));
+	pid = ksft_fork(get_one, q);
+	ASSERT_TRUE(ksft_wait_for(ksft_asleep(pid), 10000));
+	kipc_queue_close(q);
+	names_kill(&self->dir);
+	ASSERT_EQ(0, kipc_queue_open("thing", NULL, &again));
+	EXPECT_TRUE(kipc_queue_fd(again, KIPC_READABLE) >= 0);
+	EXPECT_EQ(0, kipc_queue_put(again, "mark", 4, KIPC_FOREVER));
+	ksft_join(pid);
+	kipc_queue_close(again);
+}
+
 TEST_F_TIMEOUT(loop, killed_under_load, 60)
 {
 	struct load *l = ksft_shared(sizeof(*l));
@@ -408,17 +406,15 @@ TEST_F_TIMEOUT(loop, killed_under_load, 60)
 	opener = ksft_fork(open_them, l);
 	for (int i = 0; i < LOADERS; i++)
 		loader[i] = ksft_fork(come_and_go, l);
-	for (uint32_t seen = 0; kills < want;) {
-		pid_t pid = names_broker(&self->dir);
+	while (kills < want) {
+		uint32_t seen = __atomic_load_n(&l->opens, __ATOMIC_RELAXED);
+		pid_t pid = 0;
 
 		/* now and then at once, else when it has got somewhere */
-		if (!pid || (kills % 3 && __atomic_load_n(&l->opens, __ATOMIC_RELAXED) == seen)) {
-			usleep(200);
-			if (waitpid(opener, NULL, WNOHANG | WNOWAIT) == opener)
-				break;
-			continue;
-		}
-		seen = __atomic_load_n(&l->opens, __ATOMIC_RELAXED);
+		if (!ksft_wait_for((pid = names_broker(&self->dir)) &&
+				   (kills % 3 == 0 ||
+				    __atomic_load_n(&l->opens, __ATOMIC_RELAXED) != seen), 5000))
+			break;
 		if (!kill(pid, SIGKILL))
 			kills++;
 	}
