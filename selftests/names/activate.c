@@ -115,6 +115,7 @@ FIXTURE_TEARDOWN(activated)
 	end(self->m);
 	shutdown(self->m->notify, SHUT_RDWR);
 	pthread_join(self->m->thread, NULL);
+	free(self->m);
 	names_remove(self->dir.path);
 }
 

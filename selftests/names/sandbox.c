@@ -162,8 +162,19 @@ TEST_F(sandbox, no_pidfd_getfd)
 /* ---- another PID namespace ---- */
 
 struct inner {
+	const struct names_dir *dir;
 	uint32_t ready, stop;
 };
+
+/* Whether a process may make these; it doesn't become this one's. */
+static bool may_unshare(int flags)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(unshare(flags) ? 1 : 0);
+	return !ksft_wait(pid);
+}
 
 static int in_pid_namespace(void *arg)
 {
@@ -181,16 +192,16 @@ static int in_pid_namespace(void *arg)
 	return ksft_wait_for(__atomic_load_n(&in->stop, __ATOMIC_ACQUIRE), 20000) ? 0 : 3;
 }
 
-TEST_F(sandbox, another_pid_namespace)
+/* In a process of its own, whose children are in the other namespace. */
+static int another_pid_namespace(void *arg)
 {
-	struct inner *in = ksft_shared(sizeof(*in));
+	struct inner *in = arg;
 	struct kipc_queue *q;
 	struct kipc_shm *s;
 	pid_t pid;
 
 	ASSERT_EQ(0, kipc_shm_create("anchor", 1, NULL, &s));
-	if (unshare(CLONE_NEWPID))
-		SKIP("not allowed to make a PID namespace: %s", strerror(errno));
+	ASSERT_EQ(0, unshare(CLONE_NEWPID));
 	pid = ksft_fork(in_pid_namespace, in);
 	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&in->ready, __ATOMIC_ACQUIRE), 10000));
 	ASSERT_EQ(0, kipc_queue_open("inner", NULL, &q));
@@ -203,7 +214,14 @@ TEST_F(sandbox, another_pid_namespace)
 	EXPECT_TRUE(ksft_wait_for(kipc_queue_open("tied", NULL, &q) == -ENOENT, 10000));
 	EXPECT_EQ(0, kipc_queue_unlink("inner"));
 	EXPECT_EQ(0, kipc_shm_unlink("anchor"));
-	kipc_shm_close(s);
+	return 0;
+}
+
+TEST_F(sandbox, another_pid_namespace)
+{
+	if (!may_unshare(CLONE_NEWPID))
+		SKIP("not allowed to make a PID namespace");
+	ksft_join(ksft_fork(another_pid_namespace, ksft_shared(sizeof(struct inner))));
 }
 
 /* The broker is in there, and sees nobody out here: what we hold comes back when we come by. */
@@ -242,16 +260,15 @@ static int count_lost(const struct names_dir *d)
 	return n;
 }
 
-TEST_F(sandbox, broker_in_a_pid_namespace)
+static int broker_in_a_pid_namespace(void *arg)
 {
-	struct inner *in = ksft_shared(sizeof(*in));
+	struct inner *in = arg;
 	struct kipc_queue *q, *again;
 	struct kipc_shm *s;
 	pid_t pid;
 
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    unshare(CLONE_NEWPID))
-		SKIP("not allowed to make namespaces: %s", strerror(errno));
+	ASSERT_EQ(0, unshare(CLONE_NEWNS | CLONE_NEWPID));
+	ASSERT_EQ(0, mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	pid = fork();
 	if (!pid) {
 		/* its /proc is its own, ours stays */
@@ -262,10 +279,10 @@ TEST_F(sandbox, broker_in_a_pid_namespace)
 	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&in->ready, __ATOMIC_ACQUIRE), 10000));
 	ASSERT_EQ(0, kipc_queue_create("q", NULL, &q));
 	EXPECT_EQ(0, kipc_queue_put(q, "x", 1, KIPC_NOWAIT));
-	names_kill(&self->dir);
+	names_kill(in->dir);
 	__atomic_store_n(&in->ready, 2, __ATOMIC_RELEASE);
 	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&in->ready, __ATOMIC_ACQUIRE) == 3, 10000));
-	EXPECT_EQ(1, count_lost(&self->dir));
+	EXPECT_EQ(1, count_lost(in->dir));
 	ASSERT_EQ(0, kipc_queue_open("q", NULL, &again));
 	EXPECT_EQ(1, kipc_queue_len(again));
 	kipc_queue_close(again);
@@ -274,6 +291,17 @@ TEST_F(sandbox, broker_in_a_pid_namespace)
 	kipc_shm_close(s);
 	__atomic_store_n(&in->stop, 1, __ATOMIC_RELEASE);
 	EXPECT_EQ(0, ksft_wait(pid));
+	return 0;
+}
+
+TEST_F(sandbox, broker_in_a_pid_namespace)
+{
+	struct inner *in = ksft_shared(sizeof(*in));
+
+	if (!may_unshare(CLONE_NEWPID | CLONE_NEWNS))
+		SKIP("not allowed to make namespaces");
+	in->dir = &self->dir;
+	ksft_join(ksft_fork(broker_in_a_pid_namespace, in));
 }
 
 /* ---- set-user-ID programs ---- */

@@ -113,6 +113,8 @@ void table_remove(struct broker *b, struct entry *e);
 /* The name ends: for the next broker, too. */
 void entry_end(struct broker *b, struct entry *e);
 bool entry_lost(const struct entry *e);
+/* Frees all of it, and changes nothing for the next broker. */
+void table_end(struct broker *b);
 /* After its descriptors or its listener changed. */
 void table_count(struct broker *b);
 

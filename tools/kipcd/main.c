@@ -364,5 +364,6 @@ int main(int argc, char **argv)
 	}
 	r = loop_run(&b);
 	listen_end(&b);
+	table_end(&b);
 	return r ? EXIT_FAILED : EXIT_OK;
 }

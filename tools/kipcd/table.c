@@ -151,6 +151,15 @@ void entry_end(struct broker *b, struct entry *e)
 	table_remove(b, e);
 }
 
+void table_end(struct broker *b)
+{
+	for (uint32_t i = 0; i < b->table.nslots; i++)
+		if (b->table.slot[i])
+			table_remove(b, b->table.slot[i]);
+	free(b->table.slot);
+	free(b->table.hash);
+}
+
 bool entry_lost(const struct entry *e)
 {
 	if (e->rec.kind == KIPC_SEG_PIPE)
