@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "core/names.h"
@@ -143,7 +143,7 @@ static int gather(struct kipc_broker_call *c, const struct kipc_named *n, struct
 		add(c, reopen_readonly(obj->seg.fd), &r);
 	if (!r && n->tied_to == getpid()) {
 		c->req.flags |= KIPC_BROKER_TIED;
-		add(c, (int)SYS(syscall(SYS_pidfd_open, n->tied_to, 0)), &r);
+		add(c, (int)SYS(pidfd_open(n->tied_to, 0)), &r);
 	}
 	if (r) {
 		__kipc_close_all(c->fds, c->req.nfds);

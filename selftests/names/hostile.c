@@ -234,7 +234,7 @@ TEST_F(hostile, a_tie_to_something_else)
 	EXPECT_EQ(-EPROTO, raw_ask_once(&self->dir, &req, fds, 3));
 	fds[2] = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	EXPECT_EQ(-EPROTO, raw_ask_once(&self->dir, &req, fds, 3));
-	fds[2] = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	fds[2] = pidfd_open(getpid(), 0);
 	EXPECT_EQ(0, raw_ask_once(&self->dir, &req, fds, 3));
 	EXPECT_EQ(0, kipc_shm_unlink("x"));
 }

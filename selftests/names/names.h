@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,7 +79,7 @@ static inline pid_t names_broker(const struct names_dir *d)
 
 static inline bool names_ended(pid_t pid)
 {
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int fd = pidfd_open(pid, 0);
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	bool yes = fd < 0 || poll(&pfd, 1, 0) == 1;
 

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -117,10 +117,10 @@ static int fetch_bell(struct bells *all, uint64_t id)
 	for (size_t i = 0; i < all->n && fd < 0; i++) {
 		if (all->bell[i].id != id)
 			continue;
-		pidfd = (int)syscall(SYS_pidfd_open, all->pid, 0);
+		pidfd = pidfd_open(all->pid, 0);
 		if (pidfd < 0)
 			return -1;
-		fd = (int)syscall(SYS_pidfd_getfd, pidfd, all->bell[i].fd, 0);
+		fd = pidfd_getfd(pidfd, all->bell[i].fd, 0);
 		close(pidfd);
 		/* it may have become another since */
 		if (fd >= 0 && object_eventfd(fd) != id) {

@@ -5,7 +5,7 @@
  * the process's number and start time, which together no two processes have.
  */
 #include <sys/epoll.h>
-#include <sys/syscall.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "tools/common/procfs.h"
@@ -25,7 +25,7 @@ int process_open(pid_t pid, uint64_t start)
 	if (pid <= 0 || !start)
 		return -1;
 	/* first the descriptor, then the question: it is of this process, or of one that is gone */
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	fd = pidfd_open(pid, 0);
 	if (fd >= 0 && process_start(pid) != start) {
 		close(fd);
 		fd = -1;
