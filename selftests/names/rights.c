@@ -535,7 +535,8 @@ TEST_F(rights, user_namespace)
 	self->dir = above;
 }
 
-static int folder_in_tmp(void *arg)
+/* As /tmp is: where anybody could have put it. */
+static int folder_anywhere(void *arg)
 {
 	struct kipc_shm *s;
 
@@ -545,11 +546,21 @@ static int folder_in_tmp(void *arg)
 	return 0;
 }
 
-TEST_F(rights, user_namespace_and_a_folder_in_tmp)
+TEST_F(rights, user_namespace_and_a_folder_from_anywhere)
 {
+	char dir[80];
+
 	if (!namespaces_allowed())
 		SKIP("user namespaces are not allowed here");
-	run_as(&bob, folder_in_tmp, self->dir.path);
+	snprintf(dir, sizeof(dir), "%s/tmp", self->dir.path);
+	ASSERT_EQ(0, mkdir(dir, 0700));
+	ASSERT_EQ(0, chmod(dir, 01777));
+	strcat(dir, "/run");
+	ASSERT_EQ(0, mkdir(dir, 0755));
+	run_as(&bob, folder_anywhere, dir);
+	EXPECT_EQ(0, rmdir(dir));
+	*strrchr(dir, '/') = '\0';
+	EXPECT_EQ(0, rmdir(dir));
 }
 
 /* A broker of the namespace's own. */
