@@ -238,6 +238,7 @@ KIPC_API int kipc_pipe_connect(const char *name, const struct kipc_pipe_opts *op
 			       struct kipc_pipe **end, int64_t timeout_ns)
 {
 	int64_t deadline = __kipc_deadline(timeout_ns);
+	int64_t patience = __kipc_now_ns() + KIPC_BROKER_PATIENCE_NS;
 	struct timespec nap = __kipc_timespec(KIPC_BROKER_NAP_NS);
 	struct kipc_pipe_opts o;
 	int r;
@@ -252,8 +253,11 @@ KIPC_API int kipc_pipe_connect(const char *name, const struct kipc_pipe_opts *op
 		o.mode = 0666;
 	for (;;) {
 		r = try_connect(name, &o, end);
+		/* a broker died: the next one */
+		if (r == -EPIPE && __kipc_now_ns() < patience)
+			continue;
 		if (r == -EPIPE)
-			continue;	/* a broker died; the next one */
+			return -ETIMEDOUT;
 		if (r != -EAGAIN || !deadline)
 			return r;
 		if (__kipc_now_ns() >= deadline)

@@ -106,8 +106,11 @@ FIXTURE_SETUP(activated)
 
 static void end(struct manager *m)
 {
+	if (m->pid <= 0)
+		return;
 	kill(m->pid, SIGKILL);
 	ksft_wait(m->pid);
+	m->pid = 0;
 }
 
 FIXTURE_TEARDOWN(activated)

@@ -443,16 +443,48 @@ static int fuse_server(void *arg)
 	return 0;
 }
 
-TEST_F(hostile, a_file_that_does_not_close)
+struct sender {
+	const struct names_dir *dir;
+	int file;
+	uint32_t *sent;
+};
+
+/* Another user, to whom the file was given; stays, as its own close would wait, too. */
+static int send_files(void *arg)
 {
 	struct kipc_broker_request req = raw_request(KIPC_BROKER_PUBLISH, KIPC_SEG_SHM, "x");
-	int *shared = ksft_shared(4096), sock, file, fds[253];
+	struct sender *s = arg;
+	int fds[253];
+
+	for (int i = 0; i < 253; i++)
+		fds[i] = s->file;
+	if (setresuid(4001, 4001, 4001))
+		return 1;
+	/* a few, then as many as there can be */
+	for (int i = 0; i < 40; i++) {
+		size_t n = i < 2 ? 2 : 253;
+		int sock = names_connect(s->dir);
+
+		req.nfds = (uint16_t)n;
+		raw_send(sock, &req, sizeof(req), fds, n);
+		close(sock);
+	}
+	__atomic_store_n(s->sent, 1, __ATOMIC_RELEASE);
+	for (;;)
+		pause();
+}
+
+TEST_F(hostile, a_file_that_does_not_close)
+{
+	int *shared = ksft_shared(4096);
+	struct sender sender = { &self->dir, -1, ksft_shared(4096) };
 	char options[128];
 	struct kipc_shm *s;
-	pid_t server;
+	pid_t server, pid;
 
 	snprintf(self->mnt, sizeof(self->mnt), "%s.fuse", self->dir.path);
 	ASSERT_EQ(0, mkdir(self->mnt, 0700));
+	ASSERT_EQ(0, chmod(self->dir.path, 0755));
 	shared[0] = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u", shared[0],
 		 getuid(), getgid());
@@ -463,26 +495,20 @@ TEST_F(hostile, a_file_that_does_not_close)
 	/* the server's alone: all is over when that ends */
 	close(shared[0]);
 	snprintf(options, sizeof(options), "%s/file", self->mnt);
-	file = open(options, O_RDWR | O_CLOEXEC);
-	ASSERT_GE(file, 0);
-	for (int i = 0; i < 253; i++)
-		fds[i] = file;
-	/* a few, then as many as there can be */
-	for (int i = 0; i < 4; i++) {
-		size_t n = i < 2 ? 2 : 253;
-
-		sock = names_connect(&self->dir);
-		req.nfds = (uint16_t)n;
-		raw_send(sock, &req, sizeof(req), fds, n);
-		close(sock);
-	}
+	sender.file = open(options, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(sender.file, 0);
+	pid = ksft_fork(send_files, &sender);
+	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(sender.sent, __ATOMIC_ACQUIRE), 10000));
 	EXPECT_TRUE(ksft_wait_for(__atomic_load_n(&shared[1], __ATOMIC_ACQUIRE) >= 2, 10000));
-	/* closes wait, the broker doesn't, and still closes what others send */
+	/* closes wait, the broker doesn't, */
 	for (int i = 0; i < 20; i++) {
 		ASSERT_EQ(0, kipc_shm_open("anchor", NULL, &s));
 		kipc_shm_close(s);
 	}
+	/* ... and there is an end to what it takes from one user */
+	EXPECT_LT(count_fds_of(self->broker), 1000);
 	ksft_kill(server);
+	ksft_kill(pid);
 }
 
 TEST_HARNESS_MAIN

@@ -243,11 +243,17 @@ static bool gone(struct broker *b, struct entry *e)
 
 	if (has_process && e->pidfd < 0 && rec->pid && rec->start) {
 		pidfd = process_open((pid_t)rec->pid, rec->start);
-		if (pidfd < 0)
+		if (pidfd == -ESRCH)
 			return true;
-		e->pidfd = pidfd;
-		if (tie(b, e))
-			return true;
+		/* else it lives; if we can't watch it now, the next look tries again */
+		if (pidfd >= 0) {
+			e->pidfd = pidfd;
+			if (tie(b, e)) {
+				close(pidfd);
+				e->pidfd = -1;
+			}
+			entry_changed(b, e);
+		}
 	}
 	if (rec->kind == KIPC_SEG_PIPE || !entry_lost(e) || e->readonly >= 0)
 		return false;
@@ -268,7 +274,6 @@ void adopt(struct broker *b)
 		if (e && gone(b, e))
 			entry_end(b, e);
 	}
-	table_count(b);
 }
 
 void adopt_again(struct broker *b)

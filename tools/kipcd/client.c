@@ -164,6 +164,8 @@ static bool serve(struct client *c)
 	int unread = 0, r;
 	ssize_t n;
 
+	if (closer_full(c->uid))
+		return false;
 	n = receive(c, &x, &nfds);
 	if (n == -EAGAIN || n == -EINTR)
 		return true;
@@ -207,7 +209,7 @@ static void refuse(struct broker *b, int fd, uid_t uid)
 	};
 
 	client_send(fd, &busy, sizeof(busy), NULL, 0);
-	close_later(fd, uid);
+	close_connection(fd, uid);
 }
 
 struct client *client_new(struct broker *b, int fd)
@@ -257,7 +259,7 @@ void client_drop(struct client *c)
 	c->user->clients--;
 	user_put(b, c->user);
 	loop_remove(b, c->fd);
-	close_later(c->fd, c->uid);
+	close_connection(c->fd, c->uid);
 	free(c);
 }
 

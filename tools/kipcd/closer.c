@@ -8,12 +8,17 @@
  * than a few for one user: so what another user sends is closed all the same.  A sleep that a signal can
  * end is ended after a while.
  *
+ * A user may have so many descriptors waiting to be closed, and no more: then nothing is received from it
+ * any more, and its connections are closed right here.  That may still mean to linger, but not to wait
+ * for FUSE (what was never received is not flushed), so a timer ends it.
+ *
  * Descriptors known to be memfds, eventfds and pidfds are closed where they are.
  */
 #include <err.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tools/kipcd/kipcd.h"
@@ -21,6 +26,8 @@
 #define THREADS_MAX		64
 #define THREADS_USER_MAX	4
 #define LONG_NS			(200 * NSEC_PER_MSEC)
+#define PENDING_USER_MAX	512
+#define CLOSE_HERE_US		20000
 
 struct job {
 	int fd;
@@ -105,21 +112,61 @@ static bool hire(void)
 {
 	struct sigaction sa = { .sa_handler = nothing };
 	size_t me = closer.n;
+	sigset_t alarm;
 	pthread_attr_t attr;
 	bool ok;
 
 	if (me == THREADS_MAX)
 		return false;
+	/* that is for the first thread */
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
 	/* without SA_RESTART: it is to end a sleep */
 	sigaction(SIGUSR1, &sa, NULL);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 64 * 1024);
 	closer.n++;
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
 	ok = !pthread_create(&closer.thread[me].id, &attr, work, (void *)(uintptr_t)me);
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
 	pthread_attr_destroy(&attr);
 	closer.n -= !ok;
 	return ok;
+}
+
+/* Under the mutex. */
+static uint32_t pending_of(uid_t uid)
+{
+	uint32_t n = busy_for(uid);
+
+	for (const struct job *job = closer.first; job; job = job->next)
+		n += job->uid == uid;
+	return n;
+}
+
+bool closer_full(uid_t uid)
+{
+	bool full;
+
+	if (closer_pending() < PENDING_USER_MAX)
+		return false;
+	pthread_mutex_lock(&closer.mutex);
+	full = pending_of(uid) >= PENDING_USER_MAX;
+	pthread_mutex_unlock(&closer.mutex);
+	return full;
+}
+
+/* In this thread, which SIGALRM wakes from whatever it may be waiting for. */
+static void close_here(int fd)
+{
+	const struct itimerval soon = { { 0, CLOSE_HERE_US }, { 0, CLOSE_HERE_US } }, never = { 0 };
+	struct sigaction sa = { .sa_handler = nothing };
+
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	close(fd);
+	setitimer(ITIMER_REAL, &never, NULL);
 }
 
 void close_later(int fd, uid_t uid)
@@ -132,7 +179,7 @@ void close_later(int fd, uid_t uid)
 	if (!job || (!closer.n && !hire())) {
 		pthread_mutex_unlock(&closer.mutex);
 		free(job);
-		close(fd);
+		close_here(fd);
 		return;
 	}
 	*job = (struct job){ .fd = fd, .uid = uid };
@@ -142,6 +189,14 @@ void close_later(int fd, uid_t uid)
 	if (closer.idle)
 		pthread_cond_signal(&closer.cond);
 	pthread_mutex_unlock(&closer.mutex);
+}
+
+void close_connection(int fd, uid_t uid)
+{
+	if (closer_full(uid))
+		close_here(fd);
+	else
+		close_later(fd, uid);
 }
 
 uint32_t closer_pending(void)

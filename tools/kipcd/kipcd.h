@@ -90,6 +90,8 @@ struct entry {
 	int pidfd;			/* tied: the creator's, or -1 */
 	struct source creator;		/* ... its end */
 	struct client *listener;
+	uint32_t nfds;			/* as counted in the table, */
+	bool lost;			/* ... and this */
 	struct entry *next;		/* of the same hash */
 };
 
@@ -99,6 +101,7 @@ struct table {
 	uint32_t n;			/* names */
 	uint32_t nlost;			/* of them lost */
 	uint32_t nfds;			/* descriptors in all of them */
+	uint32_t low;			/* no place below is free */
 	struct entry **hash;
 	uint32_t nhash;			/* a power of two */
 };
@@ -115,8 +118,8 @@ void entry_end(struct broker *b, struct entry *e);
 bool entry_lost(const struct entry *e);
 /* Frees all of it, and changes nothing for the next broker. */
 void table_end(struct broker *b);
-/* After its descriptors or its listener changed. */
-void table_count(struct broker *b);
+/* After its descriptors or its listener changed: counts it anew. */
+void entry_changed(struct broker *b, struct entry *e);
 
 /* ---- limits.c ---- */
 
@@ -257,8 +260,12 @@ int client_send(int fd, const void *buf, size_t len, const int *fds, uint32_t nf
 
 /* Closes, sooner or later, what came from that user, whatever it is. */
 void close_later(int fd, uid_t uid);
+/* The same for its connection. */
+void close_connection(int fd, uid_t uid);
 /* How many are still to be closed. */
 uint32_t closer_pending(void);
+/* Whether so many of that user's are that no more should be taken from it. */
+bool closer_full(uid_t uid);
 /* Looks after closes that take long.  When to look again, or -1. */
 int64_t closer_check(void);
 
@@ -285,7 +292,7 @@ void adopt_again(struct broker *b);
 
 /* When the process started, in clock ticks since boot; 0: there is none, or it can't be told. */
 uint64_t process_start(pid_t pid);
-/* A pidfd of the process of that number that started then, or -1. */
+/* A pidfd of the process of that number that started then; -ESRCH: it has ended; or another errno. */
 int process_open(pid_t pid, uint64_t start);
 /* Watches the end of the creator of a tied name, by its pidfd.  0 or a negative errno. */
 int tie(struct broker *b, struct entry *e);

@@ -66,7 +66,7 @@ void listener_begin(struct client *c, struct entry *e)
 	setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &backlog, sizeof(backlog));
 	e->listener = c;
 	c->listening = e;
-	table_count(c->b);
+	entry_changed(c->b, e);
 }
 
 int do_listen(struct client *c, struct exchange *x)

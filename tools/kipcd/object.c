@@ -226,5 +226,5 @@ void object_move(struct broker *b, struct object *o, struct entry *e)
 	}
 	if (e->readonly < 0 && e->fds[0] >= 0)
 		e->readonly = object_reopen(e->fds[0], O_RDONLY);
-	table_count(b);
+	entry_changed(b, e);
 }

@@ -285,12 +285,13 @@ int store_activated(void)
 /* What is not complete is nothing: its publisher was never told that it is there. */
 static void drop_incomplete(struct broker *b)
 {
-	table_count(b);
 	for (uint32_t i = 0; i < b->table.nslots; i++) {
 		struct entry *e = b->table.slot[i];
 
 		if (e && entry_lost(e))
 			entry_end(b, e);
+		else if (e)
+			entry_changed(b, e);
 	}
 }
 

@@ -37,7 +37,7 @@ struct entry *table_find(const struct table *t, uint32_t kind, const char *name)
 
 uint32_t table_free_slot(const struct table *t)
 {
-	uint32_t i = 0;
+	uint32_t i = t->low;
 
 	while (i < t->nslots && t->slot[i])
 		i++;
@@ -104,11 +104,13 @@ struct entry *table_add(struct broker *b, uint32_t slot, const struct record *re
 	for (size_t i = 0; i < 1 + BELLS_MAX; i++)
 		e->fds[i] = -1;
 	t->slot[slot] = e;
+	if (slot == t->low)
+		t->low++;
 	p = chain(t, rec->kind, rec->name);
 	e->next = *p;
 	*p = e;
 	t->n++;
-	table_count(b);
+	entry_changed(b, e);
 	return e;
 }
 
@@ -128,7 +130,10 @@ void table_remove(struct broker *b, struct entry *e)
 		p = &(*p)->next;
 	*p = e->next;
 	t->slot[e->slot] = NULL;
+	t->low = e->slot < t->low ? e->slot : t->low;
 	t->n--;
+	t->nfds -= e->nfds;
+	t->nlost -= e->lost;
 	for (size_t i = 0; i < 1 + BELLS_MAX; i++)
 		close_one(&e->fds[i]);
 	close_one(&e->readonly);
@@ -138,7 +143,6 @@ void table_remove(struct broker *b, struct entry *e)
 	e->user->objects--;
 	user_put(b, e->user);
 	free(e);
-	table_count(b);
 }
 
 void entry_end(struct broker *b, struct entry *e)
@@ -170,19 +174,16 @@ bool entry_lost(const struct entry *e)
 	return e->readonly < 0;
 }
 
-void table_count(struct broker *b)
+void entry_changed(struct broker *b, struct entry *e)
 {
 	struct table *t = &b->table;
 
-	t->nlost = t->nfds = 0;
-	for (uint32_t i = 0; i < t->nslots; i++) {
-		const struct entry *e = t->slot[i];
-
-		if (!e)
-			continue;
-		t->nlost += entry_lost(e);
-		for (size_t k = 0; k < 1 + BELLS_MAX; k++)
-			t->nfds += e->fds[k] >= 0;
-		t->nfds += (e->readonly >= 0) + (e->pidfd >= 0);
-	}
+	t->nfds -= e->nfds;
+	t->nlost -= e->lost;
+	e->nfds = (e->readonly >= 0) + (e->pidfd >= 0);
+	for (size_t i = 0; i < 1 + BELLS_MAX; i++)
+		e->nfds += e->fds[i] >= 0;
+	e->lost = entry_lost(e);
+	t->nfds += e->nfds;
+	t->nlost += e->lost;
 }

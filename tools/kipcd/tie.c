@@ -4,6 +4,8 @@
  * creator sends along and which becomes readable.  A broker that comes after this one opens another by
  * the process's number and start time, which together no two processes have.
  */
+#include <errno.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
@@ -20,17 +22,19 @@ uint64_t process_start(pid_t pid)
 
 int process_open(pid_t pid, uint64_t start)
 {
+	uint64_t now;
 	int fd;
 
-	if (pid <= 0 || !start)
-		return -1;
-	/* first the descriptor, then the question: it is of this process, or of one that is gone */
 	fd = pidfd_open(pid, 0);
-	if (fd >= 0 && process_start(pid) != start) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	/* EINVAL, ENOENT: the number is a thread's by now */
+	if (fd < 0)
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+	/* first the descriptor, then the question: it is of this process, or of one that is gone */
+	now = process_start(pid);
+	if (now == start)
+		return fd;
+	close(fd);
+	return now || kill(pid, 0) ? -ESRCH : -EACCES;
 }
 
 static void creator_ended(struct broker *b, struct source *s, uint32_t events)
