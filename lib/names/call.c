@@ -65,8 +65,8 @@ static int receive(int sock, struct kipc_broker_call *c, int64_t deadline)
 		n = __kipc_message_receive(sock, &c->reply, sizeof(c->reply), &in, &flags);
 	} while (n == -EAGAIN);
 	if (n <= 0)
-		return n ? (int)n : -EPIPE;
-	if (in.cut && in.nfds < KIPC_BROKER_FDS)
+		r = n ? (int)n : -EPIPE;	/* an empty message may have descriptors */
+	else if (in.cut && in.nfds < KIPC_BROKER_FDS)
 		r = -EMFILE;
 	else if (in.cut || in.too_many || flags & MSG_TRUNC)
 		r = -EPROTO;
