@@ -58,7 +58,9 @@ static inline int __kipc_peer_enter(struct kipc_segment *seg)
 /* The same for an operation that stores nothing to the segment. */
 static inline int __kipc_peer_enter_read(struct kipc_segment *seg)
 {
-	return unlikely(seg->readonly) ? 0 : __kipc_peer_enter(seg);
+	if (likely(load_relaxed(__kipc_fork_epoch) == load_acquire(&seg->epoch)))
+		return 0;
+	return seg->readonly ? 0 : __kipc_peer_enter_slow(seg);
 }
 
 /* The slot's shared record; NULL when slot is out of range. */

@@ -24,7 +24,7 @@ struct read {
 	bool damaged;		/* what the last look saw made no sense */
 };
 
-static int read_begin(struct read *rd, struct kipc_list *l)
+static __always_inline int read_begin(struct read *rd, struct kipc_list *l)
 {
 	*rd = (struct read){ .l = l, .g = __kipc_list_guard(l) };
 	return __kipc_handle_enter_read(&l->h);

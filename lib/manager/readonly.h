@@ -27,8 +27,10 @@ static inline bool __kipc_readonly(const struct kipc_manager *m)
 /* After a read: whether the object has been there all the time.  Others hold a reference. */
 static inline bool __kipc_handle_alive(const struct kipc_handle *h)
 {
-	if (likely(!__kipc_readonly(h->m)))
+	if (likely(h->word))
 		return true;
+	if (!__kipc_readonly(h->m))
+		return true;	/* a fork child's, that is about to notice */
 	/* what was read before; pairs with: the release of the arena's lock by who dropped it */
 	fence_acquire();
 	return load_relaxed(&h->hdr->id) == h->id && load_relaxed(&h->hdr->refs);
