@@ -40,10 +40,53 @@ struct bells {
 	size_t n, room;
 };
 
+/* A name that is lost, by what it is looked for. */
+struct wanted {
+	uint64_t dev, ino;
+	struct entry *e;
+	bool locked;		/* somebody is attached to it */
+};
+
 struct walk {
 	struct broker *b;
+	struct wanted *wanted;	/* sorted */
+	size_t n;
 	struct bells bells;
 };
+
+static int compare(const void *a, const void *b)
+{
+	const struct wanted *x = a, *y = b;
+
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	return (x->dev > y->dev) - (x->dev < y->dev);
+}
+
+static struct wanted *find(const struct walk *w, uint64_t dev, uint64_t ino)
+{
+	const struct wanted key = { .dev = dev, .ino = ino };
+
+	return w->n ? bsearch(&key, w->wanted, w->n, sizeof(key), compare) : NULL;
+}
+
+/* All that is lost, but for listeners.  False: no memory. */
+static bool list_wanted(struct walk *w)
+{
+	const struct table *t = &w->b->table;
+
+	w->wanted = calloc(t->nlost ? t->nlost : 1, sizeof(*w->wanted));
+	if (!w->wanted)
+		return false;
+	for (uint32_t i = 0; i < t->nslots; i++) {
+		struct entry *e = t->slot[i];
+
+		if (e && e->lost && e->rec.kind != KIPC_SEG_PIPE)
+			w->wanted[w->n++] = (struct wanted){ e->rec.dev, e->rec.ino, e, false };
+	}
+	qsort(w->wanted, w->n, sizeof(*w->wanted), compare);
+	return true;
+}
 
 /* A line of /proc/PID/fdinfo/FD that begins so, as a number in that base; false: there is none. */
 static bool fdinfo(pid_t pid, int fd, const char *key, int base, uint64_t *value)
@@ -131,17 +174,6 @@ static int fetch_bell(struct bells *all, uint64_t id)
 	return fd;
 }
 
-static struct entry *lost_with_inode(const struct table *t, uint64_t dev, uint64_t ino)
-{
-	for (uint32_t i = 0; i < t->nslots; i++) {
-		struct entry *e = t->slot[i];
-
-		if (e && e->rec.ino == ino && e->rec.dev == dev && entry_lost(e))
-			return e;
-	}
-	return NULL;
-}
-
 /* The same memfd as what the handle (O_PATH) stands for, opened and verified; or -1. */
 static int open_memfd(int handle, const struct entry *e, int accmode)
 {
@@ -162,6 +194,7 @@ static void found(pid_t pid, int dirfd, const char *name, const char *link, void
 {
 	struct object o = { .pidfd = -1 };
 	struct walk *w = arg;
+	struct wanted *wanted = NULL;
 	uint64_t flags = 0;
 	struct entry *e;
 	struct statx st;
@@ -172,13 +205,12 @@ static void found(pid_t pid, int dirfd, const char *name, const char *link, void
 	handle = openat(dirfd, name, O_PATH | O_CLOEXEC);
 	if (handle < 0)
 		return;
-	e = statx(handle, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) ||
-			    !S_ISREG(st.stx_mode) ?
-		    NULL :
-		    lost_with_inode(&w->b->table, makedev(st.stx_dev_major, st.stx_dev_minor),
-				    st.stx_ino);
-	if (!e)
+	if (!statx(handle, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) &&
+	    S_ISREG(st.stx_mode))
+		wanted = find(w, makedev(st.stx_dev_major, st.stx_dev_minor), st.stx_ino);
+	if (!wanted || !entry_lost(wanted->e))
 		goto out;
+	e = wanted->e;
 	o.fds[0] = open_memfd(handle, e, O_RDWR);
 	o.readonly = open_memfd(handle, e, O_RDONLY);
 	for (uint32_t i = 0; i < BELLS_MAX; i++)
@@ -203,39 +235,51 @@ out:
 
 /* ---- what was not found ---- */
 
-/* Whether somebody holds a lock on the inode; true if that can't be told. */
-static bool seen_locked(const struct record *rec)
+/*
+ * Notes who of the wanted is locked.  False: that can't be told.  The list is read a page at a time: where
+ * locks come and go in between, one that stays may be passed over, but hardly each time.
+ */
+static bool note_locked(struct walk *w)
 {
 	unsigned int major, minor;
+	struct wanted *wanted;
 	char line[256];
 	uint64_t ino;
-	bool yes = false;
-	FILE *f = fopen("/proc/locks", "re");
+	FILE *f;
 
-	if (!f)
-		return true;
-	/* 1: OFDLCK  ADVISORY  WRITE -1 00:01:1234 4611686018427387905 4611686018427387905 */
-	while (!yes && fgets(line, sizeof(line), f))
-		yes = sscanf(line, "%*d: OFDLCK %*s %*s %*d %x:%x:%lu", &major, &minor, &ino) == 3 &&
-		      ino == rec->ino && makedev(major, minor) == rec->dev;
-	fclose(f);
-	return yes;
-}
-
-/*
- * Nobody holds one.  The list is read a page at a time: where locks come and go in between, one that
- * stays may be passed over, but hardly each time.
- */
-static bool unlocked(const struct record *rec)
-{
-	for (int i = 0; i < LOCK_LOOKS; i++)
-		if (seen_locked(rec))
+	for (int i = 0; i < LOCK_LOOKS && w->n; i++) {
+		f = fopen("/proc/locks", "re");
+		if (!f)
 			return false;
+		/* 1: OFDLCK  ADVISORY  WRITE -1 00:01:1234 4611686018427387905 4611686018427387905 */
+		while (fgets(line, sizeof(line), f)) {
+			if (sscanf(line, "%*d: OFDLCK %*s %*s %*d %x:%x:%lu", &major, &minor,
+				   &ino) != 3)
+				continue;
+			wanted = find(w, makedev(major, minor), ino);
+			if (wanted)
+				wanted->locked = true;
+		}
+		fclose(f);
+	}
 	return true;
 }
 
-/* Whether the name is to go: its object, or the process that it is tied to, is no more. */
-static bool gone(struct broker *b, struct entry *e)
+/* Names whose objects nobody has. */
+static void drop_unheld(struct walk *w)
+{
+	if (!note_locked(w))
+		return;
+	for (size_t i = 0; i < w->n; i++) {
+		struct entry *e = w->wanted[i].e;
+
+		if (entry_lost(e) && e->readonly < 0 && !w->wanted[i].locked)
+			entry_end(w->b, e);
+	}
+}
+
+/* Whether the process that the name is tied to, or that listens, is no more. */
+static bool is_orphan(struct broker *b, struct entry *e)
 {
 	const struct record *rec = &e->rec;
 	bool has_process = rec->kind == KIPC_SEG_PIPE || rec->flags & KIPC_BROKER_TIED;
@@ -255,9 +299,7 @@ static bool gone(struct broker *b, struct entry *e)
 			entry_changed(b, e);
 		}
 	}
-	if (rec->kind == KIPC_SEG_PIPE || !entry_lost(e) || e->readonly >= 0)
-		return false;
-	return unlocked(rec);
+	return false;
 }
 
 void adopt(struct broker *b)
@@ -265,13 +307,18 @@ void adopt(struct broker *b)
 	struct walk w = { .b = b };
 
 	b->adopted_ns = now_ns();
-	if (b->table.nlost)
-		proc_each_fd("/memfd:kipc", found, &w);
+	/* without memory: another time */
+	if (list_wanted(&w)) {
+		if (w.n)
+			proc_each_fd("/memfd:kipc", found, &w);
+		drop_unheld(&w);
+	}
 	free(w.bells.bell);
+	free(w.wanted);
 	for (uint32_t i = 0; i < b->table.nslots; i++) {
 		struct entry *e = b->table.slot[i];
 
-		if (e && gone(b, e))
+		if (e && is_orphan(b, e))
 			entry_end(b, e);
 	}
 }
