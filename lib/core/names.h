@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kinds call for objects that have a name; lib/names/ does it, by way of the broker (kipcd).
+ * What the kinds call for objects that have a name; lib/names/ does it, by way of the broker
+ * (kipcd).
  *
- * The memory of it.  An object that this process created or opened by name stands in a list until it
- * is closed (obj->named), so that it can be offered to a broker that has lost it: brokers may be
+ * The memory of it.  An object that this process created or opened by name stands in a list until
+ * it is closed (obj->named), so that it can be offered to a broker that has lost it: brokers may be
  * killed, and the next one asks (uapi/kipc/broker.h).
  *
  * Beside what: all of it may be called by any thread.  Fork: the list is whole in a child, whose
@@ -22,9 +23,9 @@
 typedef int (*kipc_name_make)(const char *name, const void *how, struct kipc_object **obj);
 
 /*
- * Makes an object and gives it the name, or with KIPC_NAME_EXISTING opens the one that has it.  name
- * has been checked.  flags: KIPC_NAME_CREATE_FLAGS count, others are ignored.  0; -EEXIST; what make()
- * and __kipc_name_open() say; else the errors in kipc/names.h.
+ * Makes an object and gives it the name, or with KIPC_NAME_EXISTING opens the one that has it.
+ * name has been checked.  flags: KIPC_NAME_CREATE_FLAGS count, others are ignored.  0; -EEXIST;
+ * what make() and __kipc_name_open() say; else the errors in kipc/names.h.
  */
 int __kipc_name_create(const char *name, uint32_t flags, const struct kipc_object_ops *ops,
 		       kipc_name_make make, const void *how, struct kipc_object **obj);

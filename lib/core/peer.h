@@ -45,8 +45,8 @@ int __kipc_peer_enter_slow(struct kipc_segment *seg);
 
 /*
  * To be called at the start of every operation: makes sure that this process has a slot of its own
- * (it may be a fork child).  0, or what __kipc_peer_attach() says; -EACCES when the segment is open for
- * reading only: so nothing stores to such a one by mistake.
+ * (it may be a fork child).  0, or what __kipc_peer_attach() says; -EACCES when the segment is open
+ * for reading only: so nothing stores to such a one by mistake.
  */
 static inline int __kipc_peer_enter(struct kipc_segment *seg)
 {

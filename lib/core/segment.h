@@ -134,8 +134,8 @@ int __kipc_segment_publish(struct kipc_segment *seg);
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 
 /*
- * The same for a descriptor that can only be read: mapped for reading, not attached.  Nothing may be
- * stored to such a segment; __kipc_peer_enter_read() is for the operations that store nothing.
+ * The same for a descriptor that can only be read: mapped for reading, not attached.  Nothing may
+ * be stored to such a segment; __kipc_peer_enter_read() is for the operations that store nothing.
  */
 int __kipc_segment_open_readonly(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 

@@ -5,9 +5,10 @@
  * So a key that is there all the time is met exactly once, whatever splits and merges go on, and
  * the caller may do what it likes with the dict meanwhile.
  *
- * Who can only read copies without the guard, a bucket at a time, and asks of each as a look-up does
- * (dict.h) whether it stood still; if not, the stripe is copied anew.  A stripe that splits or merges
- * meanwhile is copied anew as a whole, so the same holds of a key that is there all the time.
+ * Who can only read copies without the guard, a bucket at a time, and asks of each as a look-up
+ * does (dict.h) whether it stood still; if not, the stripe is copied anew.  A stripe that splits or
+ * merges meanwhile is copied anew as a whole, so the same holds of a key that is there all the
+ * time.
  */
 #include <stdlib.h>
 
@@ -42,8 +43,8 @@ static void drop(struct pairs *ps)
 }
 
 /*
- * shape, bucket: who holds no guard may meet a split or merge that a death left half-done, with copies of
- * cells in the wrong bucket.  shape 0: that can't be.
+ * shape, bucket: who holds no guard may meet a split or merge that a death left half-done, with
+ * copies of cells in the wrong bucket.  shape 0: that can't be.
  */
 static int add(const struct kipc_dict_ref *t, struct pairs *ps, uint64_t cell, uint64_t shape,
 	       uint64_t bucket)
@@ -120,8 +121,8 @@ static int add_chain(const struct kipc_dict_ref *t, struct pairs *ps, struct kip
 }
 
 /*
- * One look at the stripe without its guard.  -EAGAIN: it moved; other errors may mean that, too, or that
- * an object went away in the middle.
+ * One look at the stripe without its guard.  -EAGAIN: it moved; other errors may mean that, too, or
+ * that an object went away in the middle.
  */
 static int look_stripe(const struct kipc_dict_ref *t, struct pairs *ps)
 {

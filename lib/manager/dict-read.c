@@ -124,7 +124,7 @@ out:
 	return r;
 }
 
-/* A few tries: -EAGAIN, or -EPROTO, which may mean that too: it has to be found out in another way. */
+/* A few tries.  -EAGAIN, or -EPROTO, which may mean that too: to be found out in another way. */
 static __always_inline int look_tries(struct kipc_dict *d, const struct kipc_dict_ref *t,
 				      const struct kipc_dict_key *k, struct kipc_value *v)
 {

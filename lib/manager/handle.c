@@ -214,7 +214,7 @@ int __kipc_handle_close(struct kipc_handle *h)
 	if (!h)
 		return 0;
 	m = h->m;
-	/* neither a child that can't be registered nor a reader has references that could be dropped */
+	/* a child that can't be registered has no references to be dropped, nor has a reader */
 	if (!__kipc_peer_enter(&m->obj.seg) && h->word) {
 		r = __kipc_ref_drop(m, h->word);
 		if (!load_relaxed(__kipc_arena_word(m, h->word)))

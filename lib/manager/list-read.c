@@ -5,8 +5,8 @@
  * An optimistic try reads the sequence, looks, and asks whether the sequence is still the same.
  * Until then nothing seen is believed but for being inside the segment: chunks may have been freed
  * and be anything by now.  After KIPC_LIST_TRIES in vain the guard is taken; what is found damaged
- * without it is looked at again as well, for a writer may have been at work.  Who can only read takes no
- * guard, but looks again and again (readonly.h).
+ * without it is looked at again as well, for a writer may have been at work.  Who can only read
+ * takes no guard, but looks again and again (readonly.h).
  */
 #include <stdlib.h>
 

@@ -42,8 +42,8 @@ int __kipc_readonly_get(struct kipc_manager *m, uint64_t off, uint64_t id, struc
 }
 
 /*
- * What moves whenever the directory does: an object that gets a name has an id of its own, a name that
- * goes counts.
+ * What moves whenever the directory does: an object that gets a name has an id of its own, a name
+ * that goes counts.
  */
 struct mark {
 	uint64_t next_id, names;

@@ -7,9 +7,9 @@
  * most.  It may be in vain: a writer is at it all the time, or died at it and nobody has used the
  * object since, who would have repaired it.
  *
- * Instead of a reference, it asks after each read whether the object was alive until then: its id never
- * comes again, and its count of references falls to 0 before anything of it is freed.  So what was read
- * of a living object was not freed meanwhile.
+ * Instead of a reference, it asks after each read whether the object was alive until then: its id
+ * never comes again, and its count of references falls to 0 before anything of it is freed.  So
+ * what was read of a living object was not freed meanwhile.
  */
 #ifndef KIPC_MANAGER_READONLY_H
 #define KIPC_MANAGER_READONLY_H

@@ -46,8 +46,9 @@ static int check(const struct kipc_broker_call *c, size_t len, uint32_t nfds)
 		return -EPROTONOSUPPORT;
 	if (len != (list && !head->error ? sizeof(c->reply) : sizeof(*head)))
 		return -EPROTO;
-	if ((head->op != c->req.op && !head->error) || head->nfds != nfds || !head->broker || head->error > 0 ||
-	    head->error < -4095 || head->count > (list ? KIPC_BROKER_ENTRIES : 0))
+	if ((head->op != c->req.op && !head->error) || head->nfds != nfds || !head->broker ||
+	    head->error > 0 || head->error < -4095 ||
+	    head->count > (list ? KIPC_BROKER_ENTRIES : 0))
 		return -EPROTO;
 	return head->error && nfds ? -EPROTO : 0;
 }

@@ -10,8 +10,8 @@
  *	list.c		kipc/names.h
  *	listen.c	pipes by name
  *
- * A request has a connection of its own.  A broker may be killed between any two of its instructions,
- * so each request may be repeated: all of them are idempotent, or said to be so here.
+ * A request has a connection of its own.  A broker may be killed between any two of its
+ * instructions, so each request may be repeated: all of them are idempotent, or said to be so here.
  */
 #ifndef KIPC_NAMES_CLIENT_H
 #define KIPC_NAMES_CLIENT_H
@@ -36,8 +36,8 @@ struct kipc_runtime {
 };
 
 /*
- * Finds the runtime folder (kipc/names.h), makes it if it isn't there, and verifies that nobody but its
- * owner can change what is in it, who is this user or root.  0; -EPERM (it isn't so); -EINVAL
+ * Finds the runtime folder (kipc/names.h), makes it if it isn't there, and verifies that nobody but
+ * its owner can change what is in it, who is this user or root.  0; -EPERM (it isn't so); -EINVAL
  * (KIPC_RUNTIME_DIR isn't absolute); -ENAMETOOLONG; what mkdir(2) and open(2) say.
  */
 int __kipc_runtime_open(struct kipc_runtime *rt);
@@ -63,8 +63,9 @@ void __kipc_broker_prepare(struct kipc_broker_call *c, enum kipc_broker_op op, u
 			   const char *name);
 
 /*
- * Asks until there is an answer.  0, the reply's error, or one of our own; no descriptor comes with an
- * error.  *sock: the connection, if sock isn't NULL and there was no error; the caller's to close.
+ * Asks until there is an answer.  0, the reply's error, or one of our own; no descriptor comes with
+ * an error.  *sock: the connection, if sock isn't NULL and there was no error; the caller's to
+ * close.
  */
 int __kipc_broker_call(struct kipc_broker_call *c, int *sock);
 
@@ -72,8 +73,8 @@ int __kipc_broker_call(struct kipc_broker_call *c, int *sock);
 bool __kipc_broker_lives(int sock);
 
 /*
- * One exchange on a connection: 0 and the reply is there, whatever it says; -EPIPE (the broker ended
- * before it answered), -EPROTO (what came is no reply), -ETIMEDOUT, -EMFILE.
+ * One exchange on a connection: 0 and the reply is there, whatever it says; -EPIPE (the broker
+ * ended before it answered), -EPROTO (what came is no reply), -ETIMEDOUT, -EMFILE.
  */
 int __kipc_broker_exchange(int sock, struct kipc_broker_call *c, int64_t deadline);
 

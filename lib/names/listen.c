@@ -2,10 +2,10 @@
 /*
  * Pipes by name: what kipc/pipe.h says of listeners.  Made of the public pipe and the broker alone.
  *
- * A listener is a connection to the broker, which sends the ends of pipes through it.  When the broker
- * is gone the connection hangs up, so that whoever waits in accept, or polls, wakes up; accept then goes
- * to the next broker and has its name again.  The descriptor to poll is an epoll instance that has the
- * connection, so it stays the same.
+ * A listener is a connection to the broker, which sends the ends of pipes through it.  When the
+ * broker is gone the connection hangs up, so that whoever waits in accept, or polls, wakes up;
+ * accept then goes to the next broker and has its name again.  The descriptor to poll is an epoll
+ * instance that has the connection, so it stays the same.
  */
 #include <errno.h>
 #include <poll.h>
@@ -109,8 +109,10 @@ KIPC_API int kipc_pipe_listen(const char *name, const struct kipc_pipe_opts *opt
 	l->sock = -1;
 	pthread_mutex_init(&l->mutex, NULL);
 	r = l->epoll = (int)SYS(epoll_create1(EPOLL_CLOEXEC));
+	if (r >= 0 && SYS_RETRY(getrandom(&l->id, sizeof(l->id), 0)) != sizeof(l->id))
+		r = -EIO;
 	if (r >= 0)
-		r = SYS_RETRY(getrandom(&l->id, sizeof(l->id), 0)) == sizeof(l->id) ? enlist(l) : -EIO;
+		r = enlist(l);
 	if (r) {
 		free_listener(l);
 		return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One sendmsg(2) or recvmsg(2) with descriptors, for any UNIX socket: what handovers and the broker's
- * messages have in common.
+ * One sendmsg(2) or recvmsg(2) with descriptors, for any UNIX socket: what handovers and the
+ * broker's messages have in common.
  */
 #ifndef KIPC_NAMES_MESSAGE_H
 #define KIPC_NAMES_MESSAGE_H
@@ -27,8 +27,8 @@ struct kipc_inbox {
 long __kipc_message_send(int sock, const void *buf, size_t len, const int *fds, uint32_t nfds);
 
 /*
- * Bytes received, 0 at the end, or a negative errno.  Adds to *in; the descriptors are the caller's to
- * close, whatever else there is to say of the message.  *flags: msg_flags.
+ * Bytes received, 0 at the end, or a negative errno.  Adds to *in; the descriptors are the caller's
+ * to close, whatever else there is to say of the message.  *flags: msg_flags.
  */
 long __kipc_message_receive(int sock, void *buf, size_t len, struct kipc_inbox *in, int *flags);
 

@@ -2,8 +2,8 @@
 /*
  * Objects with names: made and published, opened, remembered.  See core/names.h.
  *
- * The list is in the order in which the objects came, each with a number, so that a walk can let go of
- * the mutex between any two: nothing waits for the broker under it.  fork(2) waits for it.
+ * The list is in the order in which the objects came, each with a number, so that a walk can let go
+ * of the mutex between any two: nothing waits for the broker under it.  fork(2) waits for it.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /*
  * The runtime folder: where the broker's socket is, and the file that names outlive a broker in.
  *
- * Whoever could write to it could stand in for the broker, so it is opened without following a link,
- * and from then on used by its descriptor alone, which is what was verified.
+ * Whoever could write to it could stand in for the broker, so it is opened without following a
+ * link, and from then on used by its descriptor alone, which is what was verified.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,9 +90,9 @@ static bool is_nobody(uid_t uid)
 }
 
 /*
- * Whether nobody but its owner can have made this folder what it is.  In a user namespace the real root
- * looks like anybody else from outside; but a folder in one that others may not write to was put there
- * by who that belongs to.
+ * Whether nobody but its owner can have made this folder what it is.  In a user namespace the real
+ * root looks like anybody else from outside; but a folder in one that others may not write to was
+ * put there by who that belongs to.
  */
 static bool is_safe(int fd, const struct stat *st)
 {

@@ -2,14 +2,14 @@
 /*
  * A connection to the broker, which is started when there is none.
  *
- * Starters take turns by a lock file; who gets it looks again, starts kipcd, and holds the lock until
- * that one listens, which it says through a pipe.  The others look every few milliseconds and go ahead
- * as soon as one can connect.  Two brokers can't be: kipcd itself takes a lock for life.
+ * Starters take turns by a lock file; who gets it looks again, starts kipcd, and holds the lock
+ * until that one listens, which it says through a pipe.  The others look every few milliseconds and
+ * go ahead as soon as one can connect.  Two brokers can't be: kipcd itself takes a lock for life.
  *
- * The new process must not show in this one: no atfork handler runs, the application gets no SIGCHLD
- * and its wait(2) no child.  So it is a grandchild: a first child, made by clone(2) without a signal
- * for its end, makes the second, which execs.  Both share our memory and have our thread wait, as
- * vfork(2) does, on stacks of their own.
+ * The new process must not show in this one: no atfork handler runs, the application gets no
+ * SIGCHLD and its wait(2) no child.  So it is a grandchild: a first child, made by clone(2) without
+ * a signal for its end, makes the second, which execs.  Both share our memory and have our thread
+ * wait, as vfork(2) does, on stacks of their own.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,8 +35,9 @@
 
 #define STACK_SIZE	(64 * 1024)
 /*
- * A function of a child that has our memory, on a stack of its own.  It makes system calls and nothing
- * else; and no sanitizer must think that this is our thread, or a process with memory of its own.
+ * A function of a child that has our memory, on a stack of its own.  It makes system calls and
+ * nothing else; and no sanitizer must think that this is our thread, or a process with memory of
+ * its own.
  */
 #if defined(KIPC_TSAN) && defined(__clang__)
 #define __borrower	__attribute__((disable_sanitizer_instrumentation, noinline))
@@ -149,8 +150,8 @@ static int spawn(const char *dir, int ready)
 }
 
 /*
- * Starts kipcd and waits until it listens, or is gone.  0; -EAGAIN (it was killed before), -ECONNREFUSED
- * (it can't be run, or can't work here), -ETIMEDOUT, -EMFILE and the like.
+ * Starts kipcd and waits until it listens, or is gone.  0; -EAGAIN (it was killed before),
+ * -ECONNREFUSED (it can't be run, or can't work here), -ETIMEDOUT, -EMFILE and the like.
  */
 static int start(const char *dir, int64_t deadline)
 {
@@ -205,7 +206,7 @@ static bool nobody(int r)
 	return r == -ENOENT || r == -ECONNREFUSED;
 }
 
-/* 0 and connected; -EAGAIN: somebody is at it, or was killed; look again.  starts: so many are left. */
+/* 0: connected; -EAGAIN: somebody is at it, or was killed; look again.  starts: so many are left. */
 static int start_in_turn(const struct kipc_runtime *rt, int64_t deadline, int *starts, int *sock)
 {
 	int lock, r;

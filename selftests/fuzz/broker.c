@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The broker, inside: clients that come and go and send any bytes with any descriptors; a ledger and a
- * service manager's store that somebody has been at.  What may come back is an error or nothing; no
- * descriptor may stay behind, and the tables must be as their counts say.
+ * The broker, inside: clients that come and go and send any bytes with any descriptors; a ledger
+ * and a service manager's store that somebody has been at.  What may come back is an error or
+ * nothing; no descriptor may stay behind, and the tables must be as their counts say.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +120,8 @@ static uint32_t right_number(const struct kipc_broker_request *req)
 	switch (req->op) {
 	case KIPC_BROKER_PUBLISH:
 	case KIPC_BROKER_OFFER:
-		return (req->flags & KIPC_BROKER_RDONLY ? 1u : 2u + (uint32_t)(bells < 0 ? 0 : bells)) +
+		bells = bells < 0 ? 0 : bells;
+		return (req->flags & KIPC_BROKER_RDONLY ? 1 : 2 + (uint32_t)bells) +
 		       (req->flags & KIPC_BROKER_TIED);
 	case KIPC_BROKER_CONNECT:
 		return 6;
@@ -294,12 +295,22 @@ static int ledger(struct fuzz_input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 	struct fuzz_input in = { data, data + size };
 	struct broker b = {
-		.limits = { .objects = 10, .user_objects = 8, .user_clients = 3, .user_bytes = 1 << 20 },
-		.epoll = -1, .dir = -1, .listen = -1, .ledger = -1,
+		.limits = {
+			.objects = 10,
+			.user_objects = 8,
+			.user_clients = 3,
+			.user_bytes = 1 << 20,
+		},
+		.epoll = -1,
+		.dir = -1,
+		.listen = -1,
+		.ledger = -1,
 		.id = 0x1234567,
-		.adopted_ns = INT64_MAX / 2,	/* never: what this machine's processes have is no input */
+		/* never: what this machine's processes have is no input */
+		.adopted_ns = INT64_MAX / 2,
 	};
 	int peer[CLIENTS], fds;
 	uint8_t mode = fuzz_u8(&in);
@@ -319,8 +330,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int *p = &peer[what / 16 % CLIENTS], sv[2];
 
 		if (*p < 0) {
-			fuzz_assert(!socketpair(AF_UNIX,
-						SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv));
+			fuzz_assert(!socketpair(AF_UNIX, type, 0, sv));
 			*p = sv[1];
 			client_new(&b, sv[0]);
 		} else if (what % 16 == 0) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The broker under a service manager, whose part the test plays: a socket that is passed to it, and a
- * store of descriptors that outlives it.  sd_listen_fds(3), sd_notify(3).
+ * The broker under a service manager, whose part the test plays: a socket that is passed to it, and
+ * a store of descriptors that outlives it.  sd_listen_fds(3), sd_notify(3).
  */
 #include "raw.h"
 
@@ -122,7 +122,7 @@ FIXTURE_TEARDOWN(activated)
 	names_remove(self->dir.path);
 }
 
-/* In the child: descriptors 3 and up are the socket and what is stored, in reverse, as systemd has it. */
+/* In the child: from 3 on the socket and what is stored, in reverse, as systemd has it. */
 static void pass(struct manager *m, const char *dir)
 {
 	char names[STORED_MAX * 80] = "kipcd.socket", number[16], notify[80];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Clients that send rubbish, stall, or hand in what they should not: they get an error or are hung up
- * on, the others are served meanwhile, and nothing of it is left in the broker.
+ * Clients that send rubbish, stall, or hand in what they should not: they get an error or are hung
+ * up on, the others are served meanwhile, and nothing of it is left in the broker.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -289,7 +289,10 @@ TEST_F(hostile, never_reads)
 /* A TCP socket that has much to send, to one that doesn't read: pair[0] and pair[1]. */
 static void full_socket(int pair[2])
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(addr);
 	char block[65536] = { 0 };
@@ -315,8 +318,8 @@ struct lingering {
 };
 
 /*
- * They linger for an hour when their last descriptor is closed, but not in a process that ends: so the
- * last one is the broker's, from a message that makes sense, or from one that it never reads.
+ * They linger for an hour when their last descriptor is closed, but not in a process that ends: so
+ * the last one is the broker's, from a message that makes sense, or from one that it never reads.
  */
 static int send_lingering(void *arg)
 {

@@ -156,8 +156,8 @@ struct names_kind {
 		return r;                                                                          \
 	}                                                                                          \
 	static __ksft_unused const struct names_kind name_##_kind = {                              \
-		.create = names_##name_##_create,                                                          \
-		.open = names_##name_##_open,                                                              \
+		.create = names_##name_##_create,                                                  \
+		.open = names_##name_##_open,                                                      \
 		.unlink = kipc_##name_##_unlink,                                                   \
 		.mark = mark_,                                                                     \
 		.find = find_,                                                                     \

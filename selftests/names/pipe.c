@@ -386,7 +386,7 @@ TEST_F(pipes, garbage)
 	EXPECT_EQ(-EPROTO, raw_ask_once(&self->dir, &req, fds, 6));
 	req.flags = 0;
 	EXPECT_EQ(-EAGAIN, kipc_pipe_accept(l, &b, KIPC_NOWAIT));
-	/* what only the listener sees: a pipe without a body; it is dropped, and the next one comes */
+	/* what only the listener sees, a pipe without a body, is dropped, and the next one comes */
 	EXPECT_EQ(0, raw_ask_once(&self->dir, &req, fds, 6));
 	req.args[0] = 7;
 	EXPECT_EQ(0, raw_ask_once(&self->dir, &req, fds, 6));

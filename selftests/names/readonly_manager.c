@@ -179,7 +179,7 @@ TEST_F(rom, refs)
 	EXPECT_EQ(-ENOENT, kipc_list_open(self->r, "outer", &l));
 }
 
-/* A writer that stopped half-way: the reader gives up after a while, and goes on when that one does. */
+/* A writer that stopped half-way: the reader gives up after a while, and goes on with that one. */
 TEST_F(rom, a_writer_in_the_way)
 {
 	struct kipc_list *lw, *l;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * kill -9 of the broker: who has objects open notices nothing, and the next broker has every name whose
- * object some process still holds.
+ * kill -9 of the broker: who has objects open notices nothing, and the next broker has every name
+ * whose object some process still holds.
  */
 #include <sys/prctl.h>
 

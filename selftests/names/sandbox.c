@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * As in a container: no io_uring, a /dev/shm of a few pages, a PID namespace of its own; and a program
- * that runs as set-user-ID.
+ * As in a container: no io_uring, a /dev/shm of a few pages, a PID namespace of its own; and a
+ * program that runs as set-user-ID.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -114,8 +114,8 @@ TEST_F(sandbox, no_io_uring_and_no_dev_shm)
 }
 
 /*
- * Without pidfd_getfd(2) the next broker can't fetch eventfds; memfds it can, and a queue comes back
- * when who has it uses a name.
+ * Without pidfd_getfd(2) the next broker can't fetch eventfds; memfds it can, and a queue comes
+ * back when who has it uses a name.
  */
 static int hold_queue(void *arg)
 {
@@ -308,8 +308,8 @@ TEST_F(sandbox, broker_in_a_pid_namespace)
 /* ---- set-user-ID programs ---- */
 
 /*
- * They look where the environment says nothing about; and what it says to start is not started.  This
- * program itself, once more, as one of those.
+ * They look where the environment says nothing about; and what it says to start is not started.
+ * This program itself, once more, as one of those.
  */
 TEST_F(sandbox, set_user_id)
 {

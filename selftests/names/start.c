@@ -126,8 +126,9 @@ static int count_fds(void)
 }
 
 /*
- * The application has signal handlers, blocked signals, open descriptors that are not close-on-exec,
- * and counts its children: none of that is touched, and the broker has nothing of it.
+ * The application has signal handlers, blocked signals, open descriptors that are not
+ * close-on-exec, and counts its children: none of that is touched, and the broker has nothing of
+ * it.
  */
 TEST_F(start, who_starts_it_does_not_notice)
 {

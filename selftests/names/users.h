@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users that are nobody, and a broker of root's in a folder that all may enter, as the instance of the
- * whole system is.
+ * Users that are nobody, and a broker of root's in a folder that all may enter, as the instance of
+ * the whole system is.
  */
 #ifndef SELFTESTS_NAMES_USERS_H
 #define SELFTESTS_NAMES_USERS_H

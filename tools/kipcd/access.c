@@ -2,11 +2,11 @@
 /*
  * Who may do what: the rules for files, asked of the owner, group and mode that the memfd has now.
  *
- * The broker's own word is not the last one: to attach, a process opens the memfd anew through /proc,
- * and the kernel applies the same rules to it.
+ * The broker's own word is not the last one: to attach, a process opens the memfd anew through
+ * /proc, and the kernel applies the same rules to it.
  *
- * In a user namespace, users whose number isn't mapped all look like one, "nobody".  They aren't: such
- * a number owns nothing here and is in no group.
+ * In a user namespace, users whose number isn't mapped all look like one, "nobody".  They aren't:
+ * such a number owns nothing here and is in no group.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -2,14 +2,16 @@
 /*
  * After the death of a broker: who has the objects whose names the ledger has?
  *
- * All descriptors of all processes that we may look into are compared with the inodes of the ledger.  A
- * memfd is opened through /proc/PID/fd; an eventfd can't be, so it is fetched with pidfd_getfd(2), from
- * a process that has the memfd for writing and under the number that the ledger says.
+ * All descriptors of all processes that we may look into are compared with the inodes of the
+ * ledger.  A memfd is opened through /proc/PID/fd; an eventfd can't be, so it is fetched with
+ * pidfd_getfd(2), from a process that has the memfd for writing and under the number that the
+ * ledger says.
  *
  * What isn't found has no holder, or one that we may not look into (of another user, in another PID
- * namespace, not dumpable).  The two are told apart by /proc/locks: whoever is attached to a segment
- * holds a lock on its memfd (uapi/kipc/segment.h), and that list leaves no one out.  Without a lock the
- * object is gone, and so is its name; with one the name waits for its holder to offer the object.
+ * namespace, not dumpable).  The two are told apart by /proc/locks: whoever is attached to a
+ * segment holds a lock on its memfd (uapi/kipc/segment.h), and that list leaves no one out.
+ * Without a lock the object is gone, and so is its name; with one the name waits for its holder to
+ * offer the object.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -236,8 +238,9 @@ out:
 /* ---- what was not found ---- */
 
 /*
- * Notes who of the wanted is locked.  False: that can't be told.  The list is read a page at a time: where
- * locks come and go in between, one that stays may be passed over, but hardly each time.
+ * Notes who of the wanted is locked.  False: that can't be told.  The list is read a page at a
+ * time: where locks come and go in between, one that stays may be passed over, but hardly each
+ * time.
  */
 static bool note_locked(struct walk *w)
 {

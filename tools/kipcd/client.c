@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Connections.  A client sends one request and reads one reply; who sends the next without having read
- * that, or anything that is no request, is dropped.  Nothing is ever kept for a client but the
+ * Connections.  A client sends one request and reads one reply; who sends the next without having
+ * read that, or anything that is no request, is dropped.  Nothing is ever kept for a client but the
  * connection itself, and nothing waits for one.
  */
 #include <errno.h>
@@ -63,7 +63,7 @@ static int reply(struct client *c, struct exchange *x)
 	head->broker = c->b->id;
 	if (head->error)
 		head->nfds = 0;
-	r = client_send(c->fd, &x->reply, list ? sizeof(x->reply) : sizeof(*head), x->out, head->nfds);
+	r = client_send(c->fd, head, list ? sizeof(x->reply) : sizeof(*head), x->out, head->nfds);
 	/* as many descriptors as our user may have are on their way to those who don't fetch them */
 	if (r == -ETOOMANYREFS) {
 		head->error = -EAGAIN;

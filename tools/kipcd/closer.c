@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * Closing what came from a client: in threads, since close(2) may wait for whoever the client likes.  A
- * file in FUSE asks its server; a TCP socket lingers as long as it was told to; and so does a UNIX
- * socket with such things in its queue, when that is thrown away.
+ * Closing what came from a client: in threads, since close(2) may wait for whoever the client
+ * likes.  A file in FUSE asks its server; a TCP socket lingers as long as it was told to; and so
+ * does a UNIX socket with such things in its queue, when that is thrown away.
  *
- * One thread is enough as long as nobody is hostile.  There are more when closes take long, but no more
- * than a few for one user: so what another user sends is closed all the same.  A sleep that a signal can
- * end is ended after a while.
+ * One thread is enough as long as nobody is hostile.  There are more when closes take long, but no
+ * more than a few for one user: so what another user sends is closed all the same.  A sleep that a
+ * signal can end is ended after a while.
  *
- * A user may have so many descriptors waiting to be closed, and no more: then nothing is received from it
- * any more, and its connections are closed right here.  That may still mean to linger, but not to wait
- * for FUSE (what was never received is not flushed), so a timer ends it.
+ * A user may have so many descriptors waiting to be closed, and no more: then nothing is received
+ * from it any more, and its connections are closed right here.  That may still mean to linger, but
+ * not to wait for FUSE (what was never received is not flushed), so a timer ends it.
  *
  * Descriptors known to be memfds, eventfds and pidfds are closed where they are.
  */

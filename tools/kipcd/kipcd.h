@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kipcd: the broker of named objects.  It keeps the descriptors of each and gives them to whoever may
- * have them; it is in nobody's data path, maps no segment, and writes to none.
+ * kipcd: the broker of named objects.  It keeps the descriptors of each and gives them to whoever
+ * may have them; it is in nobody's data path, maps no segment, and writes to none.
  *
  *	main.c		options, becoming a daemon, the order of the start
  *	loop.c		waiting for something to do; the end
@@ -19,11 +19,11 @@
  *	adopt.c		finding the objects again whose names the ledger has
  *	tie.c		names that go with a process
  *
- * Trust: clients are hostile.  Their numbers, names and descriptors are checked; they can use up what
- * their user is allowed, no more; none of them is ever waited for.
+ * Trust: clients are hostile.  Their numbers, names and descriptors are checked; they can use up
+ * what their user is allowed, no more; none of them is ever waited for.
  *
- * Death: kill -9 at any instruction.  A name exists from the store of its ledger record on until that
- * is stored as free; everything else follows from these two (ledger.c).
+ * Death: kill -9 at any instruction.  A name exists from the store of its ledger record on until
+ * that is stored as free; everything else follows from these two (ledger.c).
  */
 #ifndef TOOLS_KIPCD_KIPCD_H
 #define TOOLS_KIPCD_KIPCD_H
@@ -66,7 +66,7 @@ struct record {
 	uint16_t kind;
 	uint16_t nbells;
 	uint32_t flags;		/* KIPC_BROKER_TIED */
-	uint32_t uid, gid, mode;	/* as when it got its name; while held, the memfd's own count */
+	uint32_t uid, gid, mode;	/* when it got its name; while held, the memfd's count */
 	uint32_t pid;		/* tied, or a listener: whose life it shares; 0: not known */
 	uint32_t reserved;
 	uint64_t start;		/* ... and when that process started, clock ticks since boot */
@@ -78,8 +78,8 @@ struct record {
 };
 
 /*
- * A name.  States: held (all descriptors of its kind are there; of a listener, its connection), or lost:
- * its broker died, and not all of it has been found again.
+ * A name.  States: held (all descriptors of its kind are there; of a listener, its connection), or
+ * lost: its broker died, and not all of it has been found again.
  */
 struct entry {
 	struct record rec;
@@ -149,8 +149,8 @@ bool limits_descriptors(const struct broker *b, bool name);
 /* ---- ledger.c ---- */
 
 /*
- * Opens the file in the runtime folder and locks it for life.  0; -EBUSY: another broker has it; or a
- * negative errno.
+ * Opens the file in the runtime folder and locks it for life.  0; -EBUSY: another broker has it; or
+ * a negative errno.
  */
 int ledger_open(struct broker *b);
 /* Brings all names that the file has into the table, as lost ones. */

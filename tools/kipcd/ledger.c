@@ -2,16 +2,16 @@
 /*
  * The ledger: the names in a file of the runtime folder, for the broker that comes after this one.
  *
- * It says which object had which name: by the inode of its memfd and the numbers that the kernel gave
- * its eventfds, none of which a process can choose.  So the next broker believes no process that says
- * "this was jobs": it knows what jobs was, and only looks who has it.
+ * It says which object had which name: by the inode of its memfd and the numbers that the kernel
+ * gave its eventfds, none of which a process can choose.  So the next broker believes no process
+ * that says "this was jobs": it knows what jobs was, and only looks who has it.
  *
- * States of a record: free (used = 0), or a name.  The one broker moves them, each by one write(2) of a
- * few bytes within one page of the file: when it is killed, either all of it was done or nothing.  A
- * name is stored before its client is told; it is cleared before the client that unlinks it is told.
- * Death between the two: the client gets no answer and asks the next broker, which finds the name as
- * the ledger has it, and says the same (a PUBLISH of what is published is done; an UNLINK is told
- * apart by the client, who knows that it asked twice).
+ * States of a record: free (used = 0), or a name.  The one broker moves them, each by one write(2)
+ * of a few bytes within one page of the file: when it is killed, either all of it was done or
+ * nothing.  A name is stored before its client is told; it is cleared before the client that
+ * unlinks it is told.  Death between the two: the client gets no answer and asks the next broker,
+ * which finds the name as the ledger has it, and says the same (a PUBLISH of what is published is
+ * done; an UNLINK is told apart by the client, who knows that it asked twice).
  *
  * The broker holds a lock on the file for life: that there is only one of it is this lock.
  */
@@ -25,7 +25,7 @@
 #include "tools/kipcd/kipcd.h"
 
 #define LEDGER_MAGIC	0x3152474443504b4bULL	/* "KKPCDGR1" */
-#define PLACE		256			/* bytes from record to record, and before the first */
+#define PLACE		256		/* bytes from record to record, and before the first */
 #define PLACES_MAX	(1u << 20)
 
 struct head {

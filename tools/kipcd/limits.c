@@ -2,8 +2,8 @@
 /*
  * What a user may have: names, their bytes, connections; and what this process can hold.
  *
- * Bytes are the sizes of the segments, as they are when one more is to be added: what they may use, not
- * what is allocated today.  A manager counts with what it has grown to.
+ * Bytes are the sizes of the segments, as they are when one more is to be added: what they may use,
+ * not what is allocated today.  A manager counts with what it has grown to.
  */
 #include <errno.h>
 #include <stdlib.h>

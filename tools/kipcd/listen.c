@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where clients come in: the runtime folder, the lock on it, the socket.  Or a socket that the service
- * manager made, which then sees to it that there is one broker.
+ * Where clients come in: the runtime folder, the lock on it, the socket.  Or a socket that the
+ * service manager made, which then sees to it that there is one broker.
  */
 #include <err.h>
 #include <errno.h>

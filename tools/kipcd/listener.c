@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Pipes by name.  A listener's name is that of its connection.  Who connects makes a pipe and hands one
- * end to us, and we hand it on: nothing is shared between those who connect, and none of them can spoil
- * the listener's socket for the others.
+ * Pipes by name.  A listener's name is that of its connection.  Who connects makes a pipe and hands
+ * one end to us, and we hand it on: nothing is shared between those who connect, and none of them
+ * can spoil the listener's socket for the others.
  *
  * A listener whose broker died comes back by itself, and has the name again by its id, which nobody
  * else knows; until then the ledger keeps the name for it, as long as its process lives.

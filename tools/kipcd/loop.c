@@ -2,8 +2,8 @@
 /*
  * The loop: one event at a time, as what is done for one may end what others are for.
  *
- * It is over when the broker holds no descriptor of anybody and nobody is connected, for a while.  Who
- * connects in the very last moment gets no answer, and starts another broker.
+ * It is over when the broker holds no descriptor of anybody and nobody is connected, for a while.
+ * Who connects in the very last moment gets no answer, and starts another broker.
  */
 #include <errno.h>
 #include <sys/epoll.h>

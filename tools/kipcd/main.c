@@ -2,8 +2,8 @@
 /*
  * kipcd: see kipcd.h.
  *
- * Three ways to be started: by the library (--ready-fd), which wants a daemon and no trace of its own
- * process in it; by the service manager, with a socket; by hand, in the background or not.
+ * Three ways to be started: by the library (--ready-fd), which wants a daemon and no trace of its
+ * own process in it; by the service manager, with a socket; by hand, in the background or not.
  */
 #include <err.h>
 #include <errno.h>

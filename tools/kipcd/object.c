@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * What clients hand in, verified: that it is a segment's memfd, sealed, with a header of this kind and
- * name; that the rest are eventfds; that a pidfd is one.
+ * What clients hand in, verified: that it is a segment's memfd, sealed, with a header of this kind
+ * and name; that the rest are eventfds; that a pidfd is one.
  *
- * Every question here is one that no file system, and so nobody else, is asked before the kernel has
- * said that it is a memfd (which only shmem and hugetlbfs have the seals of): neither stat(2) nor
- * read(2) of a stranger's file may hold us up.  Nothing is mapped.
+ * Every question here is one that no file system, and so nobody else, is asked before the kernel
+ * has said that it is a memfd (which only shmem and hugetlbfs have the seals of): neither stat(2)
+ * nor read(2) of a stranger's file may hold us up.  Nothing is mapped.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * The service manager's store of descriptors, which outlives a broker that it runs: what it was given
- * comes back when it starts the next one.  sd_notify(3) and sd_pid_notify_with_fds(3) describe the
- * protocol, which is a few words of text in a datagram.
+ * The service manager's store of descriptors, which outlives a broker that it runs: what it was
+ * given comes back when it starts the next one.  sd_notify(3) and sd_pid_notify_with_fds(3)
+ * describe the protocol, which is a few words of text in a datagram.
  *
  * A descriptor is stored under a name that says all there is to know: KIND.ROLE.NAME, and of a listener
  * 2.l.MODE.ID.NAME.  ROLE is the number of the descriptor as in a handover, r the one for reading only, p the
  * creator's pidfd.  What comes back is verified as if a client had sent it.
  *
- * After each change we wait until the manager has seen it (BARRIER): it asks who sent a message when it
- * reads it, and the dead can't answer.
+ * After each change we wait until the manager has seen it (BARRIER): it asks who sent a message
+ * when it reads it, and the dead can't answer.
  */
 #include <err.h>
 #include <errno.h>

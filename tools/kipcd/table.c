@@ -2,8 +2,8 @@
 /*
  * The names: an array of places, which are the ledger's as well, and a hash table over it.
  *
- * Each kind has names of its own, so kind and name together are the key.  A place keeps its number as
- * long as its name lives: a list that goes by numbers meets every name that stays exactly once.
+ * Each kind has names of its own, so kind and name together are the key.  A place keeps its number
+ * as long as its name lives: a list that goes by numbers meets every name that stays exactly once.
  */
 #include <err.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Names that go when their creator does.  The proof of its end is the kernel's: a pidfd, which its
- * creator sends along and which becomes readable.  A broker that comes after this one opens another by
- * the process's number and start time, which together no two processes have.
+ * creator sends along and which becomes readable.  A broker that comes after this one opens another
+ * by the process's number and start time, which together no two processes have.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes over the broker's socket (kipcd): requests with their replies, and what the broker sends
- * to a listener.
+ * What goes over the broker's socket (kipcd): requests with their replies, and what the broker
+ * sends to a listener.
  *
- * The socket is $KIPC_RUNTIME_DIR/broker and its like, AF_UNIX and SOCK_SEQPACKET, so a message is one
- * packet; each has one fixed size.  A client sends a request, with the descriptors that belong to it
- * (SCM_RIGHTS), and waits for the one reply before it sends the next.  Who the client is the broker
- * learns from the kernel (SO_PEERCRED), nothing of that is in the request.
+ * The socket is $KIPC_RUNTIME_DIR/broker and its like, AF_UNIX and SOCK_SEQPACKET, so a message is
+ * one packet; each has one fixed size.  A client sends a request, with the descriptors that belong
+ * to it (SCM_RIGHTS), and waits for the one reply before it sends the next.  Who the client is the
+ * broker learns from the kernel (SO_PEERCRED), nothing of that is in the request.
  *
  * Descriptors of an object, in this order:
  *
@@ -39,8 +39,8 @@ enum kipc_broker_op {
 	KIPC_BROKER_UNLINK	= 4,
 	/* Names from the cursor on, as many as fit the reply, which is a struct kipc_broker_list. */
 	KIPC_BROKER_LIST	= 5,
-	/* The name is the connection's, until it ends.  args[0]: the listener's id, which is the proof
-	   that it is the same one when it comes back to another broker. */
+	/* The name is the connection's, until it ends.  args[0]: the listener's id, the proof that
+	   it is the same one when it comes back to another broker. */
 	KIPC_BROKER_LISTEN	= 6,
 	/* The end of a pipe, with the kind's descriptors and args, goes to the listener.  Not to be
 	   repeated with the same pipe: it may have got there. */
@@ -52,7 +52,7 @@ enum kipc_broker_op {
 /* Flags of requests and entries. */
 #define KIPC_BROKER_TIED	1u	/* the name goes when its creator's process ends */
 #define KIPC_BROKER_RDONLY	2u	/* for reading only */
-#define KIPC_BROKER_LOST	4u	/* entry: nobody has brought it back since the last broker died */
+#define KIPC_BROKER_LOST	4u	/* entry: not yet brought back since the last broker died */
 
 struct kipc_broker_request {
 	__u64	magic;
@@ -63,9 +63,9 @@ struct kipc_broker_request {
 	__u32	flags;		/* KIPC_BROKER_* */
 	__u32	mode;		/* LISTEN: who may connect: the permission bits for writing */
 	/*
-	 * The broker that this process was last in touch with, if it has named objects open; else 0.  A
-	 * broker that is another one and lacks some answers -ESTALE: the client offers what it has, then
-	 * asks again.
+	 * The broker that this process was last in touch with, if it has named objects open; else
+	 * 0.  A broker that is another one and lacks some answers -ESTALE: the client offers what
+	 * it has, then asks again.
 	 */
 	__u64	broker;
 	__u64	cursor;		/* LIST: 0, or as the last reply said */

@@ -88,8 +88,8 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 			       struct kipc_array **a);
 
 /*
- * Opens the array of that name; what it is like it says itself.  *a is to be closed.  Options, waiting and
- * errors as kipc_shm_open().  Since 0.1.
+ * Opens the array of that name; what it is like it says itself.  *a is to be closed.  Options,
+ * waiting and errors as kipc_shm_open().  Since 0.1.
  */
 KIPC_API int kipc_array_open(const char *name, const struct kipc_array_opts *opts,
 			     struct kipc_array **a);

@@ -43,8 +43,8 @@ extern "C" {
 
 /*
  * Flags of named objects, for the flags member of every kind's options: bits 24 to 31 mean the same
- * in all of them.  Creating knows the first two, opening the third; what an option struct says of the
- * object itself is ignored by an open.  See names.h.
+ * in all of them.  Creating knows the first two, opening the third; what an option struct says of
+ * the object itself is ignored by an open.  See names.h.
  */
 #define KIPC_NAME_TIED		(1u << 24)	/* the name goes when this process ends */
 #define KIPC_NAME_EXISTING	(1u << 25)	/* open the object that has the name, if there is one */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Named objects: how a queue, a manager, shared memory, an array or the listener of pipes is found by
- * processes that have nothing but its name.
+ * Named objects: how a queue, a manager, shared memory, an array or the listener of pipes is found
+ * by processes that have nothing but its name.
  *
  *	one process					another
  *	kipc_queue_create("jobs", NULL, &q);		kipc_queue_open("jobs", NULL, &q);
@@ -23,18 +23,18 @@
  *		says -EACCES.  Arrays and shared memory, lists and dicts are read as ever; of a queue
  *		only its numbers can be had.
  *
- * A broker, kipcd, keeps the names.  Nobody has to start it: the first use of a name does, and it ends
- * when it holds nothing.  It is never asked once an object is open, and when it is killed nobody
- * notices: the next use of a name starts another, which finds what processes still hold.  Which broker,
- * and so which names, follows from the runtime folder, the first of these:
+ * A broker, kipcd, keeps the names.  Nobody has to start it: the first use of a name does, and it
+ * ends when it holds nothing.  It is never asked once an object is open, and when it is killed
+ * nobody notices: the next use of a name starts another, which finds what processes still hold.
+ * Which broker, and so which names, follows from the runtime folder, the first of these:
  *
  *	$KIPC_RUNTIME_DIR	if it is set
  *	$XDG_RUNTIME_DIR/kipc	if XDG_RUNTIME_DIR belongs to this user
  *	/run/kipc		if it exists: the instance of the whole system
  *	/tmp/kipc-UID
  *
- * It must belong to this user or to root, and be writable by its owner only; else -EPERM.  A set-user-ID
- * program ignores the environment.
+ * It must belong to this user or to root, and be writable by its owner only; else -EPERM.  A
+ * set-user-ID program ignores the environment.
  *
  * Errors that whatever goes through the broker may give, beside what each function says:
  *
@@ -74,8 +74,8 @@ struct kipc_name {
 
 /*
  * Calls fn for every name that there is, until it returns something else than 0, which is returned.
- * What is there all the time is met exactly once.  *name is valid until fn returns; fn may use names.
- * 0, or a negative errno as above.  Waits for the broker.  Since 0.1.
+ * What is there all the time is met exactly once.  *name is valid until fn returns; fn may use
+ * names.  0, or a negative errno as above.  Waits for the broker.  Since 0.1.
  */
 KIPC_API int kipc_names_foreach(int (*fn)(const struct kipc_name *name, void *arg), void *arg);
 
@@ -86,9 +86,9 @@ KIPC_API int kipc_names_foreach(int (*fn)(const struct kipc_name *name, void *ar
 KIPC_API int kipc_name_unlink(enum kipc_kind kind, const char *name);
 
 /*
- * The runtime folder as said above, as text into buf[0..size); PATH_MAX is enough.  It may not be there
- * yet.  0; -EINVAL (NULL, or KIPC_RUNTIME_DIR isn't absolute); -ENAMETOOLONG.  Doesn't ask the broker.
- * Since 0.1.
+ * The runtime folder as said above, as text into buf[0..size); PATH_MAX is enough.  It may not be
+ * there yet.  0; -EINVAL (NULL, or KIPC_RUNTIME_DIR isn't absolute); -ENAMETOOLONG.  Doesn't ask
+ * the broker.  Since 0.1.
  */
 KIPC_API int kipc_names_dir(char *buf, size_t size);
 

@@ -230,11 +230,12 @@ KIPC_API int kipc_pipe_listen(const char *name, const struct kipc_pipe_opts *opt
 			      struct kipc_pipe_listener **l);
 
 /*
- * Takes the next one who connected: *end is our end of the pipe, to be closed.  The pipe has the form
- * that the other side asked for; in a simplex one, that side sends.  Waits as timeout_ns says.
- * If the broker died meanwhile, it first goes to the next one, which may take longer than timeout_ns.
- * 0; -EAGAIN, -ETIMEDOUT; -EINVAL; -EMFILE, -ENFILE, -ENOMEM (that one is lost, and finds its pipe hung
- * up); -EEXIST (the name became another's after the broker died); or as names.h says.  Since 0.1.
+ * Takes the next one who connected: *end is our end of the pipe, to be closed.  The pipe has the
+ * form that the other side asked for; in a simplex one, that side sends.  Waits as timeout_ns says.
+ * If the broker died meanwhile, it first goes to the next one, which may take longer than
+ * timeout_ns.  0; -EAGAIN, -ETIMEDOUT; -EINVAL; -EMFILE, -ENFILE, -ENOMEM (that one is lost, and
+ * finds its pipe hung up); -EEXIST (the name became another's after the broker died); or as names.h
+ * says.  Since 0.1.
  */
 KIPC_API int kipc_pipe_accept(struct kipc_pipe_listener *l, struct kipc_pipe **end,
 			      int64_t timeout_ns);
@@ -245,8 +246,8 @@ KIPC_API int kipc_pipe_accept_from(struct kipc_pipe_listener *l, struct kipc_pip
 
 /*
  * A descriptor that is readable (POLLIN) when somebody has connected, or the broker is gone: call
- * kipc_pipe_accept() with KIPC_NOWAIT until it gives -EAGAIN.  It belongs to the listener.  -EINVAL for
- * NULL.  Since 0.1.
+ * kipc_pipe_accept() with KIPC_NOWAIT until it gives -EAGAIN.  It belongs to the listener.  -EINVAL
+ * for NULL.  Since 0.1.
  */
 KIPC_API int kipc_pipe_listener_fd(struct kipc_pipe_listener *l);
 
@@ -257,11 +258,11 @@ KIPC_API int kipc_pipe_listener_fd(struct kipc_pipe_listener *l);
 KIPC_API void kipc_pipe_listener_close(struct kipc_pipe_listener *l);
 
 /*
- * Makes a pipe and hands its other end to the listener of that name.  *end is to be closed.  Does not
- * wait until it is accepted; sends may begin at once.  Waits as timeout_ns says while the listener has
- * as many waiting as there may be, or has not come back after its broker died; and for the broker.
- * opts: as for kipc_pipe_create(), but that mode 0 is 0666: nobody else ever gets at this pipe.  With
- * KIPC_PIPE_SIMPLEX this end sends.
+ * Makes a pipe and hands its other end to the listener of that name.  *end is to be closed.  Does
+ * not wait until it is accepted; sends may begin at once.  Waits as timeout_ns says while the
+ * listener has as many waiting as there may be, or has not come back after its broker died; and for
+ * the broker. opts: as for kipc_pipe_create(), but that mode 0 is 0666: nobody else ever gets at
+ * this pipe.  With KIPC_PIPE_SIMPLEX this end sends.
  * 0; -ENOENT (nobody listens there), -EACCES (its mode), -EAGAIN, -ETIMEDOUT; the errors of
  * kipc_pipe_create(); or as names.h says.  Since 0.1.
  */

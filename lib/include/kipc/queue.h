@@ -9,10 +9,10 @@
  *		but not acknowledged when it died comes again, with KIPC_MSG_REDELIVERED.
  * Cost		No system call while neither side has to wait; who waits, sleeps.
  *
- * It reaches other processes by its name (names.h), or without one by fork(2) or kipc_send() (object.h).
- * Where the idea comes from: multiprocessing.Queue and JoinableQueue in Python for the interface;
- * the sequence number in each cell is D. Vyukov's bounded MPMC queue (1024cores.net, 2010), the
- * owner in it is this library's.
+ * It reaches other processes by its name (names.h), or without one by fork(2) or kipc_send()
+ * (object.h).  Where the idea comes from: multiprocessing.Queue and JoinableQueue in Python for the
+ * interface; the sequence number in each cell is D.  Vyukov's bounded MPMC queue (1024cores.net,
+ * 2010), the owner in it is this library's.
  */
 #ifndef KIPC_QUEUE_H
 #define KIPC_QUEUE_H
@@ -103,8 +103,8 @@ KIPC_API int kipc_queue_open(const char *name, const struct kipc_queue_opts *opt
 			     struct kipc_queue **q);
 
 /*
- * Takes the name away; who has the queue open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its owner
- * nor root); or as names.h says.  Since 0.1.
+ * Takes the name away; who has the queue open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its
+ * owner nor root); or as names.h says.  Since 0.1.
  */
 KIPC_API int kipc_queue_unlink(const char *name);
 

@@ -9,10 +9,10 @@
  *	memset(kipc_shm_addr(s), 255, kipc_shm_size(s));
  *
  * The memory starts zeroed, on a boundary of 4096 bytes.  It reaches other processes by its name
- * (names.h), or without one by fork(2) or kipc_send() (object.h); a child of fork finds it at the same
- * address, others at another.  It lives until the last process that has it closed it or died, and as
- * long as it has a name.  What is in it is the users' own business: nobody checks it, and any process
- * that has it may write to it, unless it was opened for reading only.
+ * (names.h), or without one by fork(2) or kipc_send() (object.h); a child of fork finds it at the
+ * same address, others at another.  It lives until the last process that has it closed it or died,
+ * and as long as it has a name.  What is in it is the users' own business: nobody checks it, and
+ * any process that has it may write to it, unless it was opened for reading only.
  *
  * The sequence lock (optional: kipc_shm_addr() may be used without) lets any number of readers copy
  * out what a writer may be changing, without keeping the writer waiting:
@@ -102,9 +102,9 @@ KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_sh
 			     struct kipc_shm **s);
 
 /*
- * Opens the shared memory of that name; *s is to be closed.  opts: only KIPC_NAME_RDONLY counts, with which
- * the mapping is read-only (a store to it is SIGSEGV) and this process isn't counted among the peers.
- * Waits for the broker.
+ * Opens the shared memory of that name; *s is to be closed.  opts: only KIPC_NAME_RDONLY counts,
+ * with which the mapping is read-only (a store to it is SIGSEGV) and this process isn't counted
+ * among the peers.  Waits for the broker.
  *
  * 0; -EINVAL (NULL, bad name, option or flag), -E2BIG; -ENOENT (no such name), -EACCES (its mode),
  * -EAGAIN (its broker was killed and whoever has it open can't be looked into: it comes back when that
@@ -120,8 +120,8 @@ KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts, s
 KIPC_API void kipc_shm_close(struct kipc_shm *s);
 
 /*
- * Takes the name away; who has it open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its owner nor
- * root); or as names.h says.  Since 0.1.
+ * Takes the name away; who has it open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its owner
+ * nor root); or as names.h says.  Since 0.1.
  */
 KIPC_API int kipc_shm_unlink(const char *name);
 
@@ -172,9 +172,9 @@ KIPC_API int kipc_shm_write_begin(struct kipc_shm *s, int64_t timeout_ns);
 KIPC_API int kipc_shm_write_end(struct kipc_shm *s);
 
 /*
- * Begins a snapshot; *seq is for kipc_shm_read_retry().  Waits while a writer is in, for timeout_ns; a
- * dead one is noticed.  There is nothing to end.  Works for readers as well (KIPC_NAME_RDONLY), who look
- * every millisecond, as they can't ask to be woken.
+ * Begins a snapshot; *seq is for kipc_shm_read_retry().  Waits while a writer is in, for
+ * timeout_ns; a dead one is noticed.  There is nothing to end.  Works for readers as well
+ * (KIPC_NAME_RDONLY), who look every millisecond, as they can't ask to be woken.
  *
  * 0: go on.  -EOWNERDEAD: the last writer died in the middle and nobody has written since, so the data
  * are torn; *seq is set, for those who want to look at them all the same.  Otherwise *seq is not set:
