@@ -106,7 +106,7 @@ static ssize_t receive(struct client *c, struct exchange *x, uint32_t *nfds)
 	struct {
 		struct kipc_broker_request req;
 		char more;
-	} msg;
+	} msg = { 0 };
 	struct iovec iov = { .iov_base = &msg, .iov_len = sizeof(msg.req) + 1 };
 	struct msghdr mh = {
 		.msg_iov = &iov,

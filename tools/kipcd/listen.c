@@ -24,18 +24,20 @@
 int listen_dir(struct broker *b)
 {
 	struct stat st;
-	int fd;
+	int fd, r;
 
 	if (mkdir(b->runtime_dir, 0700) && errno != EEXIST) {
+		r = -errno;
 		warn("%s", b->runtime_dir);
-		return -errno;
+		return r;
 	}
 	fd = open(b->runtime_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st)) {
+		r = -errno;
 		warn("%s", b->runtime_dir);
 		if (fd >= 0)
 			close(fd);
-		return -errno;
+		return r;
 	}
 	if (st.st_uid != geteuid() || (st.st_mode & 022)) {
 		warnx("%s: not ours, or others may write to it", b->runtime_dir);

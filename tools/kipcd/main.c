@@ -293,8 +293,9 @@ static int start_broker(struct broker *b, int activated)
 	b->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (b->epoll < 0 ||
 	    getrandom(&b->id, sizeof(b->id), 0) != (ssize_t)sizeof(b->id)) {
+		r = -errno;
 		warn("start");
-		return -errno;
+		return r;
 	}
 	b->id |= 1;
 	if (activated) {
