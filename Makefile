@@ -7,7 +7,8 @@
 #   SAN=LIST              address,undefined or thread
 #   WERROR=1 V=1          warnings are errors; print the commands
 #   VALGRIND=1            check: run the tests under valgrind
-#   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR= DESTDIR=
+#   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR=
+#                         LIBEXECDIR= UNITDIR= DESTDIR=
 #   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
 #                         e.g. make check LIBDIRS=core TESTDIRS=core O=/tmp/core
 
@@ -29,6 +30,8 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+LIBEXECDIR ?= $(PREFIX)/libexec
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 Q := $(if $(filter-out 0,$(V)),,@)
 # make -s and V=1 say nothing of their own
@@ -149,6 +152,9 @@ endef
 
 $(O)/.flags: FORCE
 	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
+$(O)/.libexec: FORCE
+	$(call update,$(LIBEXECDIR))
+$(O)/obj/lib/names/start.o: $(O)/.libexec
 $(O)/.objects: FORCE
 	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))
 

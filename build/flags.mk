@@ -26,7 +26,8 @@ endif
 # Private headers are "core/segment.h", the ABI's "uapi/kipc/segment.h", the public ones <kipc/x.h>.
 KIPC_CPPFLAGS_KEY = -D_GNU_SOURCE -Ilib/include -I. -Ilib -Iselftests/harness $(CPPFLAGS)
 KIPC_CPPFLAGS = $(KIPC_CPPFLAGS_KEY) $(URING_CFLAGS) \
-	$(if $(filter tools/ipc-inspect/%,$<),$(SMARTCOLS_CFLAGS))
+	$(if $(filter tools/ipc-inspect/%,$<),$(SMARTCOLS_CFLAGS)) \
+	$(if $(filter lib/names/start.c,$<),-DKIPC_KIPCD_PATH='"$(LIBEXECDIR)/kipcd"')
 KIPC_CFLAGS = -std=gnu11 -Wall -Wextra $(if $(filter-out 0,$(WERROR)),-Werror) -fvisibility=hidden \
 	-fPIC -pthread $(SAN_FLAGS) $(CFLAGS)
 KIPC_LDFLAGS = $(LDFLAGS)

@@ -29,6 +29,9 @@ FUZZ_LIB := $(patsubst %.c,$(FO)/obj/%.o,$(wildcard $(LIBDIRS:%=lib/%/*.c)))
 FUZZ_COMMON := $(patsubst %,$(FO)/obj/selftests/fuzz/%.o,ambush common objects use world \
 	$(if $(FUZZ_CLANG),,main))
 FUZZ_PROGS := $(FUZZ:%=$(FO)/%)
+# What a target needs beyond the library: the broker, but for its main() and its threads.
+FUZZ_OBJS_broker := $(patsubst %.c,$(FO)/obj/%.o,tools/common/procfs.c \
+	$(filter-out %/main.c %/closer.c,$(wildcard tools/kipcd/*.c)))
 
 .PHONY: fuzz fuzz-build fuzz-list
 
@@ -44,6 +47,8 @@ $(FO)/obj/%.o: %.c $(FO)/.flags | deps-there
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(KIPC_CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 
+$(FO)/broker: $(FUZZ_OBJS_broker)
+$(FO)/obj/lib/names/start.o: $(O)/.libexec
 $(FUZZ_PROGS): $(FO)/%: $(FO)/obj/selftests/fuzz/%.o $(FUZZ_COMMON) $(FUZZ_LIB)
 	$(call say,FUZZ-LD)
 	$(Q)$(FUZZ_CC) $(FUZZ_LDFLAGS) -o $@ $^ $(URING_LIBS) -lm
@@ -60,4 +65,4 @@ fuzz: $(FUZZ_RUNS)
 $(FUZZ_RUNS): fuzz-run-%: fuzz-build
 	$(Q)selftests/fuzz/run.sh "$(FO)" "$(FUZZ_SECONDS)" "$(if $(FUZZ_CLANG),libfuzzer,plain)" $*
 
--include $(patsubst %.o,%.d,$(FUZZ_LIB) $(FUZZ_COMMON) $(FUZZ:%=$(FO)/obj/selftests/fuzz/%.o))
+-include $(patsubst %.o,%.d,$(FUZZ_LIB) $(FUZZ_COMMON) $(FUZZ_OBJS_broker) $(FUZZ:%=$(FO)/obj/selftests/fuzz/%.o))

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * A 100 x 100 array of bytes, filled here, read in another process.  That one starts before the array
- * exists and gets it over a socket; what the array is like it learns from the array itself.
+ * A 100 x 100 array of bytes, filled here, read in another process.  That one gets nothing but the
+ * name; what the array is like it learns from the array itself.
  */
-#include <sys/socket.h>
-
 #include <kipc/array.h>
-#include <kipc/object.h>
 
 #include "example.h"
-
-static int sock[2];
 
 /* print() of the array, as NumPy shortens it. */
 static void print_array(struct kipc_array *array)
@@ -29,14 +24,11 @@ static void print_array(struct kipc_array *array)
 	}
 }
 
-static void process_1(void *arg)
+static void process_1(void *name)
 {
-	struct kipc_object *object;
 	struct kipc_array *array;
 
-	(void)arg;
-	check(kipc_recv(sock[1], &object), "recv");
-	array = kipc_object_array(object);
+	check(kipc_array_open(name, NULL, &array), "open");
 	printf("Process 1 got a %s array of %lu x %lu\n", kipc_dtype_name(kipc_array_dtype(array)),
 	       (unsigned long)kipc_array_shape(array)[0], (unsigned long)kipc_array_shape(array)[1]);
 	print_array(array);
@@ -46,20 +38,18 @@ static void process_1(void *arg)
 int main(int argc, char **argv)
 {
 	static const uint64_t shape[] = { 100, 100 };
+	/* should this process be killed, the name goes as well */
+	KIPC_OPTS(kipc_array_opts, opts, .flags = KIPC_NAME_TIED);
 	struct kipc_array *array;
-	pid_t p1;
+	char name[32];
 	int failed;
 
 	set_pace(argc, argv);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock)) {
-		perror("socketpair");
-		return 1;
-	}
-	p1 = start(process_1, NULL);
-	check(kipc_array_create(NULL, KIPC_UINT8, 2, shape, NULL, &array), "create");
+	snprintf(name, sizeof(name), "example-%d", (int)getpid());
+	check(kipc_array_create(name, KIPC_UINT8, 2, shape, &opts, &array), "create");
 	check(kipc_array_fill(array, &(uint8_t){ 255 }), "fill");
-	check(kipc_send(sock[0], kipc_array_object(array)), "send");
-	failed = join(p1);
+	failed = join(start(process_1, name));
 	kipc_array_close(array);
+	check(kipc_array_unlink(name), "unlink");
 	return failed;
 }

@@ -17,11 +17,13 @@
 #define KIPC_OBJECT_ARGS	4
 
 struct kipc_object;
+struct kipc_named;
 struct kipc_check;
 
 /* What goes over the socket beside the header: descriptors in the kind's own order, and words. */
 struct kipc_transfer {
 	uint32_t nfds;			/* = ops->nfds, before export and import are called */
+	bool readonly;			/* import: fds[0] alone, which can only be read */
 	int fds[KIPC_OBJECT_FDS_MAX];	/* export: still the object's; import: owned by the importer */
 	uint64_t args[KIPC_OBJECT_ARGS];
 };
@@ -59,6 +61,7 @@ struct kipc_object_ops {
 struct kipc_object {
 	const struct kipc_object_ops *ops;
 	struct kipc_segment seg;
+	struct kipc_named *named;	/* lib/names/: created or opened by name; see core/names.h */
 };
 
 /* lib/names/handover.c: those of an enum kipc_seg_kind, or NULL. */

@@ -53,6 +53,8 @@ static void byte_drop(int fd, uint32_t slot)
 
 bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
 {
+	/* to ask needs no right to write */
+	int fd = seg->readonly ? seg->fd : seg->lock_fd;
 	struct flock fl;
 
 	if (slot == 0 || slot > seg->npeers)
@@ -60,7 +62,7 @@ bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
 	if (slot == seg->slot)
 		return true;
 	/* if the kernel can't tell, life is the safe answer: nothing is taken from the living */
-	return byte_lock(seg->lock_fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
+	return byte_lock(fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
 }
 
 /* Field 22 of /proc/self/stat, in clock ticks; 0 if it can't be read.  For display only. */
@@ -233,6 +235,8 @@ __cold int __kipc_peer_enter_slow(struct kipc_segment *seg)
 {
 	int r = 0;
 
+	if (seg->readonly)
+		return -EACCES;
 	__kipc_fork_check();	/* a clone(2) without handlers */
 	pthread_mutex_lock(&seg->peer_mutex);
 	/* with a slot, but no epoch: reattached() itself came here */

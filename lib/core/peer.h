@@ -45,13 +45,22 @@ int __kipc_peer_enter_slow(struct kipc_segment *seg);
 
 /*
  * To be called at the start of every operation: makes sure that this process has a slot of its own
- * (it may be a fork child).  0, or what __kipc_peer_attach() says.
+ * (it may be a fork child).  0, or what __kipc_peer_attach() says; -EACCES when the segment is open
+ * for reading only: so nothing stores to such a one by mistake.
  */
 static inline int __kipc_peer_enter(struct kipc_segment *seg)
 {
 	if (likely(load_relaxed(__kipc_fork_epoch) == load_acquire(&seg->epoch)))
 		return 0;
 	return __kipc_peer_enter_slow(seg);
+}
+
+/* The same for an operation that stores nothing to the segment. */
+static inline int __kipc_peer_enter_read(struct kipc_segment *seg)
+{
+	if (likely(load_relaxed(__kipc_fork_epoch) == load_acquire(&seg->epoch)))
+		return 0;
+	return seg->readonly ? 0 : __kipc_peer_enter_slow(seg);
 }
 
 /* The slot's shared record; NULL when slot is out of range. */

@@ -235,7 +235,8 @@ static bool pages_are(int fd, uint64_t page_size)
 	return page_size == KIPC_PAGE_4K;
 }
 
-int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd)
+static int open_segment(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd,
+			bool readonly)
 {
 	struct kipc_seg_header hdr;
 	struct stat st;
@@ -253,7 +254,7 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	if (r < 0 || !(r & F_SEAL_SHRINK) || !S_ISREG(st.st_mode))
 		return -EPROTO;
 	/* nobody could attach to one that can't be written; publish() sets no such seal */
-	if (r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+	if (!readonly && r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
 		return -EPROTO;
 	r = read_header(fd, ops, &hdr, (uint64_t)st.st_size);
 	if (r)
@@ -269,13 +270,14 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->body_off = hdr.body_off;
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
-	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, false, false, &addr);
+	seg->readonly = readonly;
+	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, readonly, false, &addr);
 	if (r)
 		goto out_fd;
 	seg->base = addr;
 	seg->hdr = addr;
 	r = ops->verify ? ops->verify(seg) : 0;
-	if (!r)
+	if (!r && !readonly)
 		r = __kipc_peer_attach(seg);
 	if (!r)
 		return 0;
@@ -285,6 +287,16 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 out_fd:
 	seg->fd = -1;	/* the caller keeps it */
 	return (int)r;
+}
+
+int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd)
+{
+	return open_segment(seg, ops, fd, false);
+}
+
+int __kipc_segment_open_readonly(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd)
+{
+	return open_segment(seg, ops, fd, true);
 }
 
 void __kipc_segment_close(struct kipc_segment *seg)

@@ -77,7 +77,7 @@ struct kipc_segment {
 	uint32_t fork_slot;		/* ... and its slot */
 	int fd;				/* the memfd, shared over fork */
 	int lock_fd;			/* a description of our own; holds our slot's lock */
-	bool readonly;			/* mapped PROT_READ, no slot */
+	bool readonly;			/* mapped PROT_READ, no slot: __kipc_peer_enter() says -EACCES */
 	const struct kipc_segment_ops *ops;
 	struct kipc_bell *bells;	/* the kind's doorbells, for repairs; may be NULL */
 	uint32_t nbells;
@@ -133,6 +133,12 @@ int __kipc_segment_publish(struct kipc_segment *seg);
  * short.  -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
  */
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
+
+/*
+ * The same for a descriptor that can only be read: mapped for reading, not attached.  Nothing may
+ * be stored to such a segment; __kipc_peer_enter_read() is for the operations that store nothing.
+ */
+int __kipc_segment_open_readonly(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 
 /* Detaches (repairing what we still hold as a death would), unmaps, closes.  Safe on a failed one. */
 void __kipc_segment_close(struct kipc_segment *seg);

@@ -4,6 +4,7 @@
  * passes valid() is what stood there at that moment.
  */
 #include "manager/dict.h"
+#include "manager/readonly.h"
 
 /* What a look-up rests on. */
 struct view {
@@ -123,36 +124,71 @@ out:
 	return r;
 }
 
-/* 0, and *v if it isn't NULL; -ENOENT, or an error. */
-static int lookup(struct kipc_dict *d, const struct kipc_value *key, struct kipc_value *v)
+/* A few tries.  -EAGAIN, or -EPROTO, which may mean that too: to be found out in another way. */
+static __always_inline int look_tries(struct kipc_dict *d, const struct kipc_dict_ref *t,
+				      const struct kipc_dict_key *k, struct kipc_value *v)
 {
-	struct kipc_dict_key k;
-	struct kipc_dict_ref t;
 	struct kipc_raw raw;
-	int r;
+	int r = -EAGAIN;
 
-	r = __kipc_dict_key(d, key, &k);
-	if (unlikely(r))
-		return r;
-	r = __kipc_handle_enter(&d->h);
-	if (unlikely(r))
-		return r;
-	t = __kipc_dict_at_hash(d, k.hash);
 	for (int tries = 0; tries < KIPC_DICT_TRIES; tries++) {
-		r = look(&t, &k, v ? &raw : NULL);
+		r = look(t, k, v ? &raw : NULL);
 		if (likely(!r)) {
 			if (!v)
 				return 0;
 			r = __kipc_raw_value(d->h.m, &raw, v);
 			/* the object of a ref went away after the look */
-			if (unlikely(r == -ENOENT))
+			if (unlikely(r == -ENOENT)) {
+				r = -EAGAIN;
 				continue;
+			}
 			return r;
 		}
 		if (r != -EAGAIN && r != -EPROTO)
-			return r;
+			break;
 	}
-	return look_locked(d, &t, &k, v);
+	return r;
+}
+
+/* Instead of the guard, for who can only read. */
+static __cold int look_again(struct kipc_dict *d, const struct kipc_dict_ref *t,
+			     const struct kipc_dict_key *k, struct kipc_value *v)
+{
+	int64_t deadline = 0;
+	int r;
+
+	for (;;) {
+		r = look_tries(d, t, k, v);
+		if (!__kipc_handle_alive(&d->h)) {
+			if (!r && v)
+				kipc_value_clear(v);
+			return -ENOENT;
+		}
+		if (r != -EAGAIN && r != -EPROTO)
+			return r;
+		if (__kipc_readonly_nap(&deadline))
+			return r == -EPROTO ? r : -ETIMEDOUT;
+	}
+}
+
+/* 0, and *v if it isn't NULL; -ENOENT, or an error. */
+static int lookup(struct kipc_dict *d, const struct kipc_value *key, struct kipc_value *v)
+{
+	struct kipc_dict_key k;
+	struct kipc_dict_ref t;
+	int r;
+
+	r = __kipc_dict_key(d, key, &k);
+	if (unlikely(r))
+		return r;
+	r = __kipc_handle_enter_read(&d->h);
+	if (unlikely(r))
+		return r;
+	t = __kipc_dict_at_hash(d, k.hash);
+	if (unlikely(__kipc_readonly(d->h.m)))
+		return look_again(d, &t, &k, v);
+	r = look_tries(d, &t, &k, v);
+	return likely(r != -EAGAIN && r != -EPROTO) ? r : look_locked(d, &t, &k, v);
 }
 
 int kipc_dict_get(struct kipc_dict *d, struct kipc_value key, struct kipc_value *v)
@@ -168,7 +204,7 @@ int kipc_dict_contains(struct kipc_dict *d, struct kipc_value key)
 
 	if (!d)
 		return -EINVAL;
-	r = __kipc_handle_enter(&d->h);	/* its -ENOENT is none of the key's */
+	r = __kipc_handle_enter_read(&d->h);	/* its -ENOENT is none of the key's */
 	if (r)
 		return r;
 	r = lookup(d, &key, NULL);
@@ -183,7 +219,7 @@ int64_t kipc_dict_len(struct kipc_dict *d)
 
 	if (!d)
 		return -EINVAL;
-	r = __kipc_handle_enter(&d->h);
+	r = __kipc_handle_enter_read(&d->h);
 	if (r)
 		return r;
 	s = __kipc_dict_shared(d);
@@ -192,5 +228,5 @@ int64_t kipc_dict_len(struct kipc_dict *d)
 			/* damage can't make it negative */
 			n += (int64_t)(load_relaxed(&s->guards[i].data[KIPC_DICT_COUNT]) &
 				       (INT64_MAX >> 4));
-	return n;
+	return __kipc_handle_alive(&d->h) ? n : -ENOENT;
 }

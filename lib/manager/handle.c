@@ -5,6 +5,7 @@
 
 #include "manager/alloc.h"
 #include "manager/handle.h"
+#include "manager/readonly.h"
 #include "manager/registry.h"
 
 #define NO_ID	UINT64_MAX	/* no object ever has it */
@@ -181,6 +182,8 @@ int __kipc_handle_get(struct kipc_manager *m, uint64_t off, uint64_t id, struct 
 	uint64_t word;
 	int r;
 
+	if (unlikely(__kipc_readonly(m)))
+		return __kipc_readonly_get(m, off, id, out);
 	r = __kipc_handle_word(m, &word);
 	if (r)
 		return r;
@@ -198,7 +201,7 @@ out_word:
 
 int __kipc_handle_dup(struct kipc_handle *h, struct kipc_handle **out)
 {
-	int r = __kipc_handle_enter(h);
+	int r = __kipc_handle_enter_read(h);
 
 	return r ? r : __kipc_handle_get(h->m, h->off, h->id, out);
 }
@@ -211,7 +214,7 @@ int __kipc_handle_close(struct kipc_handle *h)
 	if (!h)
 		return 0;
 	m = h->m;
-	/* a child that can't be registered has no references that could be dropped */
+	/* a child that can't be registered has no references to be dropped, nor has a reader */
 	if (!__kipc_peer_enter(&m->obj.seg) && h->word) {
 		r = __kipc_ref_drop(m, h->word);
 		if (!load_relaxed(__kipc_arena_word(m, h->word)))

@@ -5,11 +5,13 @@
  * An optimistic try reads the sequence, looks, and asks whether the sequence is still the same.
  * Until then nothing seen is believed but for being inside the segment: chunks may have been freed
  * and be anything by now.  After KIPC_LIST_TRIES in vain the guard is taken; what is found damaged
- * without it is looked at again as well, for a writer may have been at work.
+ * without it is looked at again as well, for a writer may have been at work.  Who can only read
+ * takes no guard, but looks again and again (readonly.h).
  */
 #include <stdlib.h>
 
 #include "manager/list.h"
+#include "manager/readonly.h"
 
 struct read {
 	struct kipc_list *l;
@@ -17,12 +19,31 @@ struct read {
 	uint64_t seq;
 	int tries;
 	bool locked;
+	/* who can only read: */
+	int64_t deadline;
+	bool damaged;		/* what the last look saw made no sense */
 };
 
-static int read_begin(struct read *rd, struct kipc_list *l)
+static __always_inline int read_begin(struct read *rd, struct kipc_list *l)
 {
 	*rd = (struct read){ .l = l, .g = __kipc_list_guard(l) };
-	return __kipc_handle_enter(&l->h);
+	return __kipc_handle_enter_read(&l->h);
+}
+
+/* What a reader does instead of taking the guard. */
+static __cold int read_again(struct read *rd)
+{
+	int r;
+
+	do {
+		if (!__kipc_handle_alive(&rd->l->h))
+			return -ENOENT;
+		r = __kipc_readonly_nap(&rd->deadline);
+		if (r)
+			return rd->damaged ? -EPROTO : r;
+		rd->seq = __kipc_guard_read_begin(rd->g);
+	} while (rd->seq & 1);
+	return 0;
 }
 
 /*
@@ -45,6 +66,8 @@ static int read_try(struct read *rd)
 				return 0;
 		}
 	}
+	if (unlikely(__kipc_readonly(rd->l->h.m)))
+		return read_again(rd);
 	r = __kipc_list_lock(rd->l);
 	if (r)
 		return r;
@@ -55,7 +78,8 @@ static int read_try(struct read *rd)
 /* After each try: whether what was read holds, and so does the verdict on it. */
 static bool read_valid(struct read *rd)
 {
-	return rd->locked || likely(!__kipc_guard_read_retry(rd->g, rd->seq));
+	return rd->locked || likely(!__kipc_guard_read_retry(rd->g, rd->seq) &&
+				    __kipc_handle_alive(&rd->l->h));
 }
 
 static void read_end(struct read *rd)
@@ -66,9 +90,10 @@ static void read_end(struct read *rd)
 }
 
 /* An error of a try that damage explains, and a writer at work as well. */
-static bool doubtful(const struct read *rd, int r)
+static bool doubtful(struct read *rd, int64_t r)
 {
-	return (r == -EPROTO || r == -ENOENT) && !rd->locked;
+	rd->damaged = (r == -EPROTO || r == -ENOENT) && !rd->locked;
+	return rd->damaged;
 }
 
 static __always_inline uint64_t read_len(struct read *rd)
@@ -80,12 +105,16 @@ static __always_inline uint64_t read_len(struct read *rd)
 int64_t kipc_list_len(struct kipc_list *l)
 {
 	struct read rd;
+	int64_t n;
 	int r;
 
 	if (!l)
 		return -EINVAL;
 	r = read_begin(&rd, l);
-	return r ? r : (int64_t)read_len(&rd);
+	if (r)
+		return r;
+	n = (int64_t)read_len(&rd);
+	return __kipc_handle_alive(&l->h) ? n : -ENOENT;
 }
 
 /* Reads one element; -ERANGE, or what __kipc_slot_read() says. */
@@ -175,7 +204,7 @@ static int64_t search(struct kipc_list *l, const struct kipc_value *v, int64_t s
 		if (r)
 			return r;
 		n = scan(&rd, v, start, stop, all);
-	} while (!read_valid(&rd) || (n == -EPROTO && !rd.locked));
+	} while (!read_valid(&rd) || (n == -EPROTO && doubtful(&rd, n)));
 	read_end(&rd);
 	return n;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "core/names.h"
 #include "core/opts.h"
 #include "manager/audit.h"
 #include "manager/handle.h"
@@ -199,13 +200,15 @@ static void free_manager(struct kipc_manager *m)
 
 /* ---- create ---- */
 
-static int read_opts(struct kipc_manager_opts *o, const struct kipc_manager_opts *opts)
+/* flags: those that are known. */
+static int read_opts(struct kipc_manager_opts *o, const struct kipc_manager_opts *opts,
+		     uint32_t flags)
 {
 	int r = __kipc_opts_read(o, sizeof(*o), sizeof(*o), opts);
 
 	if (r)
 		return r;
-	if (o->flags || (o->huge != KIPC_HUGE_NONE && o->huge != KIPC_HUGE_THP) ||
+	if ((o->flags & ~flags) || (o->huge != KIPC_HUGE_NONE && o->huge != KIPC_HUGE_THP) ||
 	    (o->mode & ~0777u) || o->max_peers > KIPC_PEER_MAX || o->max_size > MAX_MAX ||
 	    o->size > MAX_MAX || (o->max_size && o->max_size < o->size))
 		return -EINVAL;
@@ -217,8 +220,8 @@ static int read_opts(struct kipc_manager_opts *o, const struct kipc_manager_opts
 }
 
 /* A segment with room for max_size bytes of spans. */
-static int create_segment(struct kipc_manager *m, const struct kipc_manager_opts *o,
-			  uint64_t max_size)
+static int create_segment(struct kipc_manager *m, const char *name,
+			  const struct kipc_manager_opts *o, uint64_t max_size)
 {
 	uint64_t body_off = align_up(KIPC_SEG_PEERS_OFF + o->max_peers * sizeof(struct kipc_peer),
 				     4096ULL);
@@ -226,6 +229,7 @@ static int create_segment(struct kipc_manager *m, const struct kipc_manager_opts
 	uint64_t want = (o->size + KIPC_SPAN_SIZE - 1) >> KIPC_SPAN_SHIFT, total;
 	struct kipc_segment *seg = &m->obj.seg;
 	struct kipc_segment_spec spec = {
+		.name = name,
 		.npeers = o->max_peers,
 		.huge = o->huge,
 		.mode = o->mode,
@@ -271,67 +275,79 @@ out_segment:
 	return r;
 }
 
-KIPC_API int kipc_manager_create(const char *name, const struct kipc_manager_opts *opts,
-				 struct kipc_manager **out)
+static struct kipc_manager *of_object(struct kipc_object *obj)
 {
-	struct kipc_manager_opts o;
-	struct kipc_manager *m;
-	uint64_t max;
+	return container_of(obj, struct kipc_manager, obj);
+}
+
+static int make(const char *name, const void *how, struct kipc_object **obj)
+{
+	const struct kipc_manager_opts *o = how;
+	struct kipc_manager *m = new_manager();
+	uint64_t max = o->max_size ? o->max_size : max_of(DEFAULT_MAX, o->size);
 	int r;
 
-	if (!out)
-		return -EINVAL;
-	r = read_opts(&o, opts);
-	if (r)
-		return r;
-	r = __kipc_name_check(name);
-	if (r)
-		return r > 0 ? -ENOTSUP : r;
-	m = new_manager();
 	if (!m)
 		return -ENOMEM;
-	max = o.max_size ? o.max_size : max_of(DEFAULT_MAX, o.size);
 	do {
-		r = create_segment(m, &o, max);
-		if (r != -ENOMEM || o.max_size)
+		r = create_segment(m, name, o, max);
+		if (r != -ENOMEM || o->max_size)
 			break;
 		max /= 2;	/* a limit of the address space */
-	} while (max >= o.size);
+	} while (max >= o->size);
 	if (!r) {
 		r = __kipc_segment_publish(&m->obj.seg);
 		if (r)
 			__kipc_segment_close(&m->obj.seg);
 	}
-	if (r) {
+	if (r)
 		free_manager(m);
-		return r;
-	}
-	*out = m;
-	return 0;
+	else
+		*obj = &m->obj;
+	return r;
 }
 
-static int named(const char *name)
+KIPC_API int kipc_manager_create(const char *name, const struct kipc_manager_opts *opts,
+				 struct kipc_manager **out)
 {
-	int r = name ? __kipc_name_check(name) : -EINVAL;
+	struct kipc_manager_opts o;
+	struct kipc_object *obj;
+	int r;
 
-	return r > 0 ? -ENOTSUP : r;
+	if (!out)
+		return -EINVAL;
+	r = read_opts(&o, opts, name ? KIPC_NAME_CREATE_FLAGS : 0);
+	if (!r)
+		r = __kipc_name_check(name);
+	if (r < 0)
+		return r;
+	r = name ? __kipc_name_create(name, o.flags, &__kipc_manager_object, make, &o, &obj) :
+		   make(NULL, &o, &obj);
+	if (!r)
+		*out = of_object(obj);
+	return r;
 }
 
 KIPC_API int kipc_manager_open(const char *name, const struct kipc_manager_opts *opts,
 			       struct kipc_manager **out)
 {
 	struct kipc_manager_opts o;
+	struct kipc_object *obj;
 	int r;
 
 	if (!out)
 		return -EINVAL;
-	r = read_opts(&o, opts);
-	return r ? r : named(name);
+	r = read_opts(&o, opts, KIPC_NAME_OPEN_FLAGS);
+	if (!r)
+		r = __kipc_name_open(name, o.flags, &__kipc_manager_object, &obj);
+	if (!r)
+		*out = of_object(obj);
+	return r;
 }
 
 KIPC_API int kipc_manager_unlink(const char *name)
 {
-	return named(name);
+	return __kipc_name_unlink(name, KIPC_SEG_MANAGER);
 }
 
 /* ---- close ---- */
@@ -346,6 +362,7 @@ void __kipc_manager_put(struct kipc_manager *m)
 	pthread_mutex_unlock(&m->mutex);
 	if (!last)
 		return;
+	__kipc_name_forget(&m->obj);
 	/* our tables hold nothing any more; here we may wait for the arena, in repair() we may not */
 	if (load_relaxed(&seg->epoch) == load_relaxed(__kipc_fork_epoch))
 		__kipc_handle_tables_drop(m, seg->slot, KIPC_DEADLINE_NEVER);
@@ -380,10 +397,11 @@ KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat 
 	if (!m || !st || st->sz < STAT_MIN_SIZE)
 		return -EINVAL;
 	seg = &m->obj.seg;
-	r = __kipc_peer_enter(seg);
+	r = __kipc_peer_enter_read(seg);
 	if (r)
 		return r;
-	__kipc_peer_sweep(seg, 0);
+	if (!seg->readonly)
+		__kipc_peer_sweep(seg, 0);
 	now = (struct kipc_manager_stat){
 		.sz = st->sz,
 		.id = load_relaxed(&seg->hdr->id),
@@ -427,7 +445,8 @@ static int manager_import(struct kipc_transfer *t, struct kipc_object **out)
 	m = new_manager();
 	if (!m)
 		return -ENOMEM;
-	r = __kipc_segment_open(&m->obj.seg, &segment_ops, t->fds[0]);
+	r = t->readonly ? __kipc_segment_open_readonly(&m->obj.seg, &segment_ops, t->fds[0]) :
+			  __kipc_segment_open(&m->obj.seg, &segment_ops, t->fds[0]);
 	if (r) {
 		free_manager(m);
 		return r;
@@ -438,7 +457,7 @@ static int manager_import(struct kipc_transfer *t, struct kipc_object **out)
 
 static void manager_close(struct kipc_object *obj)
 {
-	kipc_manager_close(container_of(obj, struct kipc_manager, obj));
+	kipc_manager_close(of_object(obj));
 }
 
 static void manager_check(struct kipc_check *c)
@@ -448,7 +467,7 @@ static void manager_check(struct kipc_check *c)
 
 static int manager_freeze(struct kipc_object *obj, void **state)
 {
-	return __kipc_arena_freeze(container_of(obj, struct kipc_manager, obj), state);
+	return __kipc_arena_freeze(of_object(obj), state);
 }
 
 const struct kipc_object_ops __kipc_manager_object = {

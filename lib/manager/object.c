@@ -6,6 +6,7 @@
 #include "core/opts.h"
 #include "manager/alloc.h"
 #include "manager/handle.h"
+#include "manager/readonly.h"
 #include "manager/registry.h"
 
 static const struct kipc_obj_type *const types[KIPC_OBJ_MAX] = {
@@ -148,6 +149,8 @@ int __kipc_object_open(struct kipc_manager *m, const char *name, const struct ki
 
 	if (!m || !out || __kipc_name_check(name) != 1)
 		return -EINVAL;
+	if (__kipc_readonly(m))
+		return __kipc_readonly_open(m, name, type, out);
 	r = __kipc_peer_enter(&m->obj.seg);
 	if (r)
 		return r;

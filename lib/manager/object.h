@@ -108,6 +108,16 @@ static inline int __kipc_handle_enter(struct kipc_handle *h)
 	return likely(load_relaxed(&h->hdr->id) == h->id) ? 0 : -ENOENT;
 }
 
+/* The same for an operation that stores nothing: good in a manager that is open for reading only. */
+static inline int __kipc_handle_enter_read(struct kipc_handle *h)
+{
+	int r = __kipc_peer_enter_read(&h->m->obj.seg);
+
+	if (unlikely(r))
+		return r;
+	return likely(load_relaxed(&h->hdr->id) == h->id) ? 0 : -ENOENT;
+}
+
 /*
  * Makes an object of the type, named if name isn't NULL, and a handle of it (type->handle_size
  * bytes, zeroed behind struct kipc_handle).  Checks m, name and out for the caller and enters the

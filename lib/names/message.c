@@ -22,6 +22,7 @@
 #include "core/time.h"
 #include "core/wait.h"
 #include "names/handover.h"
+#include "names/message.h"
 
 #ifndef SCM_PIDFD
 #define SCM_PIDFD	0x04
@@ -54,23 +55,20 @@ static int socket_type(int sock)
 	return r ? (int)r : type;
 }
 
-static void close_all(const int *fds, uint32_t n)
+void __kipc_close_all(const int *fds, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		SYS(close(fds[i]));
 }
 
-int __kipc_handover_send(int sock, const struct kipc_handover *msg, const int *fds, uint32_t nfds)
+long __kipc_message_send(int sock, const void *buf, size_t len, const int *fds, uint32_t nfds)
 {
-	union control control;
-	struct iovec iov = { .iov_base = (void *)msg, .iov_len = sizeof(*msg) };
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union control control;
 	struct cmsghdr *cmsg;
 	long n;
-	int type = socket_type(sock);
 
-	if (type < 0)
-		return type;
 	if (nfds > KIPC_HANDOVER_FDS_MAX)
 		return -EINVAL;
 	if (nfds) {
@@ -84,33 +82,35 @@ int __kipc_handover_send(int sock, const struct kipc_handover *msg, const int *f
 		memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
 	}
 	n = SYS_RETRY(sendmsg(sock, &mh, MSG_NOSIGNAL));
+	return n == -ECONNRESET || n == -ECONNREFUSED ? -EPIPE : n;
+}
+
+int __kipc_handover_send(int sock, const struct kipc_handover *msg, const int *fds, uint32_t nfds)
+{
+	const char *buf = (const char *)msg;
+	size_t left = sizeof(*msg);
+	int type = socket_type(sock);
+	long n;
+
+	if (type < 0)
+		return type;
+	n = __kipc_message_send(sock, buf, left, fds, nfds);
 	/*
 	 * So few bytes go in one piece; were a kernel to take a part, the rest follows, come what
 	 * may: half a message would spoil the stream.
 	 */
-	while (n >= 0 && (size_t)n < iov.iov_len) {
-		iov.iov_base = (char *)iov.iov_base + n;
-		iov.iov_len -= (size_t)n;
-		mh.msg_control = NULL;
-		mh.msg_controllen = 0;
-		n = SYS_RETRY(sendmsg(sock, &mh, MSG_NOSIGNAL));
+	while (n >= 0 && (size_t)n < left) {
+		buf += n;
+		left -= (size_t)n;
+		n = __kipc_message_send(sock, buf, left, NULL, 0);
 		if (n == -EAGAIN && !__kipc_wait_fd(sock, POLLOUT, KIPC_DEADLINE_NEVER))
 			n = 0;
 	}
-	if (n == -ECONNRESET || n == -ECONNREFUSED)
-		return -EPIPE;
 	return n < 0 ? (int)n : 0;
 }
 
-struct inbox {
-	int *fds;
-	uint32_t nfds;
-	bool too_many;		/* more descriptors than any kind has */
-	bool cut;		/* the kernel could not give us all of them */
-};
-
 /* Collects the descriptors of one recvmsg(); closes what is not for us. */
-static void collect(struct inbox *in, struct msghdr *mh)
+static void collect(struct kipc_inbox *in, struct msghdr *mh)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
 		bool rights = c->cmsg_type == SCM_RIGHTS;
@@ -137,8 +137,7 @@ static void collect(struct inbox *in, struct msghdr *mh)
 		in->cut = true;
 }
 
-/* One recvmsg(): bytes, 0 at the end, or a negative errno. */
-static long receive(int sock, void *buf, size_t len, struct inbox *in, int *flags)
+long __kipc_message_receive(int sock, void *buf, size_t len, struct kipc_inbox *in, int *flags)
 {
 	union control control;
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
@@ -158,14 +157,14 @@ static long receive(int sock, void *buf, size_t len, struct inbox *in, int *flag
 }
 
 /* The rest of a message of which a part has come, on a stream. */
-static int receive_rest(int sock, char *buf, size_t len, struct inbox *in)
+static int receive_rest(int sock, char *buf, size_t len, struct kipc_inbox *in)
 {
 	int64_t deadline = __kipc_deadline(REST_NS);
 	int flags;
 	long n;
 
 	while (len) {
-		n = receive(sock, buf, len, in, &flags);
+		n = __kipc_message_receive(sock, buf, len, in, &flags);
 		if (n == -EAGAIN && !__kipc_wait_fd(sock, POLLIN, deadline))
 			continue;
 		if (n <= 0)
@@ -178,13 +177,13 @@ static int receive_rest(int sock, char *buf, size_t len, struct inbox *in)
 
 int __kipc_handover_recv(int sock, struct kipc_handover *msg, int *fds, uint32_t *nfds)
 {
-	struct inbox in = { .fds = fds };
+	struct kipc_inbox in = { .fds = fds };
 	int type = socket_type(sock), flags = 0, r = 0;
 	long n;
 
 	if (type < 0)
 		return type;
-	n = receive(sock, msg, sizeof(*msg), &in, &flags);
+	n = __kipc_message_receive(sock, msg, sizeof(*msg), &in, &flags);
 	if (n < 0)
 		return (int)n;
 	if (!n && !in.nfds && type != SOCK_DGRAM)
@@ -199,7 +198,7 @@ int __kipc_handover_recv(int sock, struct kipc_handover *msg, int *fds, uint32_t
 	if (!r && in.cut)
 		r = in.nfds < KIPC_HANDOVER_FDS_MAX ? -EMFILE : -EPROTO;
 	if (r) {
-		close_all(fds, in.nfds);
+		__kipc_close_all(fds, in.nfds);
 		return r;
 	}
 	*nfds = in.nfds;

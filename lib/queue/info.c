@@ -33,7 +33,7 @@ static int walk(struct kipc_queue *q, uint64_t *hint, uint64_t laps, uint64_t *e
 		if (!step(q, state, &pos))
 			break;
 	}
-	if (pos != start) {
+	if (pos != start && !q->obj.seg.readonly) {
 		cmpxchg(hint, start, pos);	/* help */
 		KIPC_POINT("queue.hint_walked");
 	}
@@ -131,7 +131,7 @@ KIPC_API ssize_t kipc_queue_len(struct kipc_queue *q)
 
 	if (!q)
 		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
+	r = __kipc_peer_enter_read(&q->obj.seg);
 	if (!r)
 		r = bounds(q, &head, &tail);
 	return r ? r : (ssize_t)length(q, head, tail);
@@ -151,7 +151,7 @@ KIPC_API int kipc_queue_full(struct kipc_queue *q)
 
 	if (!q)
 		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
+	r = __kipc_peer_enter_read(&q->obj.seg);
 	if (!r)
 		r = __kipc_queue_end(q, &end);
 	if (r)
@@ -205,7 +205,7 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 
 	if (!q || !out || out->sz < sizeof(out->sz))
 		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
+	r = __kipc_peer_enter_read(&q->obj.seg);
 	if (!r)
 		r = bounds(q, &head, &tail);
 	if (r)

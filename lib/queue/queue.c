@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/names.h"
 #include "core/opts.h"
 #include "core/sys.h"
 #include "queue/queue.h"
@@ -165,32 +166,36 @@ static int lay_out(const struct kipc_queue_opts *o, struct kipc_queue_shared *sh
 	return 0;
 }
 
-KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *opts,
-			       struct kipc_queue **out)
+/* Whether what create was asked for makes sense; named: it gets a name. */
+static int read_opts(struct kipc_queue_opts *o, const struct kipc_queue_opts *opts, bool named)
 {
+	uint32_t known = KNOWN_FLAGS | (named ? KIPC_NAME_CREATE_FLAGS : 0);
+	int r = __kipc_opts_read(o, sizeof(*o), sizeof(*o), opts);
+
+	if (r)
+		return r;
+	if ((o->flags & ~known) || o->overflow > KIPC_OVERFLOW_DROP_OLDEST ||
+	    o->huge > KIPC_HUGE_TRY || (o->mode & ~0666u) || o->max_peers > KIPC_PEER_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static int make(const char *name, const void *how, struct kipc_object **obj)
+{
+	const struct kipc_queue_opts *o = how;
 	struct kipc_queue_shared sh = { 0 };
-	struct kipc_segment_spec spec = { 0 };
-	struct kipc_queue_opts o;
+	struct kipc_segment_spec spec = {
+		.name = name,
+		.npeers = o->max_peers ? o->max_peers : DEFAULT_PEERS,
+		.huge = (enum kipc_huge)o->huge,
+		.mode = o->mode,
+	};
 	struct kipc_queue *q;
 	int r;
 
-	if (!out)
-		return -EINVAL;
-	r = __kipc_name_check(name);
-	if (!r)
-		r = __kipc_opts_read(&o, sizeof(o), sizeof(o), opts);
-	if (r)
-		return r > 0 ? -ENOTSUP : r;
-	if ((o.flags & ~KNOWN_FLAGS) || o.overflow > KIPC_OVERFLOW_DROP_OLDEST ||
-	    o.huge > KIPC_HUGE_TRY || (o.mode & ~0666u) || o.max_peers > KIPC_PEER_MAX)
-		return -EINVAL;
-	r = lay_out(&o, &sh, &spec);
+	r = lay_out(o, &sh, &spec);
 	if (r)
 		return r;
-	spec.npeers = o.max_peers ? o.max_peers : DEFAULT_PEERS;
-	spec.huge = (enum kipc_huge)o.huge;
-	spec.mode = o.mode;
-
 	q = new_queue();
 	if (!q)
 		return -ENOMEM;
@@ -214,7 +219,7 @@ KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *o
 		r = __kipc_segment_publish(&q->obj.seg);
 	if (r)
 		goto out_free;
-	*out = q;
+	*obj = &q->obj;
 	return 0;
 
 out_free:
@@ -222,22 +227,62 @@ out_free:
 	return r;
 }
 
+static struct kipc_queue *of_object(struct kipc_object *obj)
+{
+	return container_of(obj, struct kipc_queue, obj);
+}
+
+KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *opts,
+			       struct kipc_queue **q)
+{
+	struct kipc_queue_opts o;
+	struct kipc_object *obj;
+	int r;
+
+	if (!q)
+		return -EINVAL;
+	r = __kipc_name_check(name);
+	if (r >= 0)
+		r = read_opts(&o, opts, name);
+	if (r)
+		return r;
+	r = name ? __kipc_name_create(name, o.flags, &__kipc_queue_object, make, &o, &obj) :
+		   make(NULL, &o, &obj);
+	if (!r)
+		*q = of_object(obj);
+	return r;
+}
+
 KIPC_API int kipc_queue_open(const char *name, const struct kipc_queue_opts *opts,
 			     struct kipc_queue **q)
 {
-	(void)opts;
-	return name && q && __kipc_name_check(name) == 1 ? -ENOTSUP : -EINVAL;
+	struct kipc_queue_opts o;
+	struct kipc_object *obj;
+	int r;
+
+	if (!q)
+		return -EINVAL;
+	r = __kipc_opts_read(&o, sizeof(o), sizeof(o), opts);
+	if (!r && (o.flags & ~(KNOWN_FLAGS | KIPC_NAME_OPEN_FLAGS)))
+		r = -EINVAL;
+	if (!r)
+		r = __kipc_name_open(name, o.flags, &__kipc_queue_object, &obj);
+	if (!r)
+		*q = of_object(obj);
+	return r;
 }
 
 KIPC_API int kipc_queue_unlink(const char *name)
 {
-	return name && __kipc_name_check(name) == 1 ? -ENOTSUP : -EINVAL;
+	return __kipc_name_unlink(name, KIPC_SEG_QUEUE);
 }
 
 KIPC_API void kipc_queue_close(struct kipc_queue *q)
 {
-	if (q)
-		free_queue(q);
+	if (!q)
+		return;
+	__kipc_name_forget(&q->obj);
+	free_queue(q);
 }
 
 KIPC_API struct kipc_object *kipc_queue_object(struct kipc_queue *q)
@@ -247,11 +292,28 @@ KIPC_API struct kipc_object *kipc_queue_object(struct kipc_queue *q)
 
 static int export(struct kipc_object *obj, struct kipc_transfer *t)
 {
-	struct kipc_queue *q = container_of(obj, struct kipc_queue, obj);
+	struct kipc_queue *q = of_object(obj);
 
 	t->fds[0] = obj->seg.fd;
 	t->fds[1] = q->bells[KIPC_QUEUE_BELL_READABLE].fd;
 	t->fds[2] = q->bells[KIPC_QUEUE_BELL_WRITABLE].fd;
+	return 0;
+}
+
+/* One that can only be looked at has no doorbells: nothing waits or rings there. */
+static int import_readonly(int fd, struct kipc_object **out)
+{
+	struct kipc_queue *q = new_queue();
+	int r;
+
+	if (!q)
+		return -ENOMEM;
+	r = __kipc_segment_open_readonly(&q->obj.seg, &seg_ops, fd);
+	if (r) {
+		free(q);
+		return r;
+	}
+	*out = &q->obj;
 	return 0;
 }
 
@@ -260,6 +322,8 @@ static int import(struct kipc_transfer *t, struct kipc_object **out)
 	struct kipc_queue *q;
 	int r;
 
+	if (t->readonly)
+		return import_readonly(t->fds[0], out);
 	for (int i = 0; i < KIPC_QUEUE_BELL_JOIN; i++) {
 		r = __kipc_bell_check_fd(t->fds[1 + i]);
 		if (r)
@@ -282,7 +346,7 @@ static int import(struct kipc_transfer *t, struct kipc_object **out)
 
 static void close_object(struct kipc_object *obj)
 {
-	kipc_queue_close(container_of(obj, struct kipc_queue, obj));
+	kipc_queue_close(of_object(obj));
 }
 
 static void check(struct kipc_check *c)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/opts.h"
 #include "core/peer.h"
 #include "shm/array.h"
 
@@ -25,70 +26,101 @@ static const struct kipc_segment_ops array_segment = {
 	.repair = __kipc_region_repair,
 };
 
-static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opts)
+/* flags: which the caller knows beside the array's own. */
+static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opts, uint32_t flags)
 {
 	_Static_assert(sizeof(struct kipc_array_opts) == sizeof(struct kipc_shm_opts),
 		       "the array's options have the form of the region's");
-	return __kipc_region_opts(o, opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN);
+	return __kipc_region_opts(o, opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN | flags);
+}
+
+struct how {
+	struct kipc_array_desc desc;
+	struct kipc_shm_opts opts;
+};
+
+static struct kipc_array *array_of(struct kipc_object *obj)
+{
+	return container_of(obj, struct kipc_array, region.obj);
+}
+
+static int array_make(const char *name, const void *arg, struct kipc_object **obj)
+{
+	const struct how *how = arg;
+	struct kipc_array *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->desc = how->desc;
+	r = __kipc_region_create(&a->region, &__kipc_array_object, &array_segment, name,
+				 a->desc.elements * a->desc.itemsize, &how->opts);
+	if (!r) {
+		__kipc_array_write_head(__kipc_segment_body(&a->region.obj.seg), &a->desc);
+		r = __kipc_segment_publish(&a->region.obj.seg);
+	}
+	if (r)
+		kipc_array_close(a);
+	else
+		*obj = &a->region.obj;
+	return r;
 }
 
 KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
 			       const uint64_t *shape, const struct kipc_array_opts *opts,
 			       struct kipc_array **out)
 {
-	struct kipc_shm_opts o;
-	struct kipc_array *a;
+	struct kipc_object *obj;
+	struct how how;
 	int r;
 
 	if (!out || !kipc_dtype_size(dtype) || ndim > KIPC_ARRAY_DIMS || (ndim && !shape))
 		return -EINVAL;
-	r = array_opts(&o, opts);
+	r = array_opts(&how.opts, opts, __kipc_region_create_flags(name, 0));
 	if (!r)
-		r = __kipc_region_anonymous(name);
+		r = __kipc_name_check(name);
+	if (r >= 0)
+		r = __kipc_array_describe(&how.desc, dtype, ndim, shape,
+					  how.opts.flags & KIPC_ARRAY_FORTRAN);
 	if (r)
 		return r;
-	a = calloc(1, sizeof(*a));
-	if (!a)
-		return -ENOMEM;
-	r = __kipc_array_describe(&a->desc, dtype, ndim, shape, o.flags & KIPC_ARRAY_FORTRAN);
+	r = name ? __kipc_name_create(name, how.opts.flags, &__kipc_array_object, array_make, &how,
+				      &obj) :
+		   array_make(NULL, &how, &obj);
 	if (!r)
-		r = __kipc_region_create(&a->region, &__kipc_array_object, &array_segment,
-					 a->desc.elements * a->desc.itemsize, &o);
-	if (!r) {
-		__kipc_array_write_head(__kipc_segment_body(&a->region.obj.seg), &a->desc);
-		r = __kipc_segment_publish(&a->region.obj.seg);
-	}
-	if (r) {
-		kipc_array_close(a);
-		return r;
-	}
-	*out = a;
-	return 0;
+		*out = array_of(obj);
+	return r;
 }
 
 KIPC_API int kipc_array_open(const char *name, const struct kipc_array_opts *opts,
 			     struct kipc_array **out)
 {
 	struct kipc_shm_opts o;
+	struct kipc_object *obj;
 	int r;
 
 	if (!out)
 		return -EINVAL;
-	r = array_opts(&o, opts);
-	return r ? r : __kipc_region_named(name);
+	r = array_opts(&o, opts, KIPC_NAME_OPEN_FLAGS);
+	if (!r)
+		r = __kipc_name_open(name, o.flags, &__kipc_array_object, &obj);
+	if (!r)
+		*out = array_of(obj);
+	return r;
 }
 
 KIPC_API void kipc_array_close(struct kipc_array *a)
 {
 	if (!a)
 		return;
+	__kipc_name_forget(&a->region.obj);
 	__kipc_segment_close(&a->region.obj.seg);
 	free(a);
 }
 
 KIPC_API int kipc_array_unlink(const char *name)
 {
-	return __kipc_region_named(name);
+	return __kipc_name_unlink(name, KIPC_SEG_ARRAY);
 }
 
 KIPC_API void *kipc_array_data(const struct kipc_array *a)
@@ -152,7 +184,7 @@ KIPC_API int kipc_array_stat(struct kipc_array *a, struct kipc_shm_stat *st)
 
 	if (!a || !st)
 		return -EINVAL;
-	r = __kipc_peer_enter(&a->region.obj.seg);
+	r = __kipc_peer_enter_read(&a->region.obj.seg);
 	return r ? r : __kipc_region_stat(&a->region, st);
 }
 
@@ -196,7 +228,7 @@ KIPC_API int kipc_array_read_begin(struct kipc_array *a, uint64_t *seq, int64_t 
 
 	if (!a || !seq)
 		return -EINVAL;
-	r = __kipc_peer_enter(&a->region.obj.seg);
+	r = __kipc_peer_enter_read(&a->region.obj.seg);
 	return r ? r : __kipc_seq_read_begin(&a->region.lock, seq, timeout_ns);
 }
 
@@ -228,7 +260,7 @@ static int array_import(struct kipc_transfer *t, struct kipc_object **out)
 
 static void array_close(struct kipc_object *obj)
 {
-	kipc_array_close(container_of(obj, struct kipc_array, region.obj));
+	kipc_array_close(array_of(obj));
 }
 
 static void array_check(struct kipc_check *c)

@@ -28,18 +28,6 @@ int __kipc_region_opts(struct kipc_shm_opts *opts, const void *src, uint32_t fla
 	return 0;
 }
 
-int __kipc_region_anonymous(const char *name)
-{
-	int r = __kipc_name_check(name);
-
-	return r > 0 ? -ENOTSUP : r;
-}
-
-int __kipc_region_named(const char *name)
-{
-	return name ? __kipc_region_anonymous(name) : -EINVAL;
-}
-
 static void region_init(struct kipc_region *rg, struct kipc_shm_head *head)
 {
 	rg->lock.seg = &rg->obj.seg;
@@ -47,11 +35,12 @@ static void region_init(struct kipc_region *rg, struct kipc_shm_head *head)
 }
 
 int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
-			 const struct kipc_segment_ops *seg_ops, uint64_t size,
+			 const struct kipc_segment_ops *seg_ops, const char *name, uint64_t size,
 			 const struct kipc_shm_opts *opts)
 {
 	struct kipc_segment *seg = &rg->obj.seg;
 	struct kipc_segment_spec spec = {
+		.name = name,
 		.body_size = KIPC_SHM_HEAD_SIZE + size,
 		.npeers = opts->max_peers,
 		.huge = opts->huge,
@@ -114,14 +103,16 @@ int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *o
 			 const struct kipc_segment_ops *seg_ops, struct kipc_transfer *t)
 {
 	rg->obj.ops = obj_ops;
-	return __kipc_segment_open(&rg->obj.seg, seg_ops, t->fds[0]);
+	return t->readonly ? __kipc_segment_open_readonly(&rg->obj.seg, seg_ops, t->fds[0]) :
+			     __kipc_segment_open(&rg->obj.seg, seg_ops, t->fds[0]);
 }
 
 static uint32_t count_peers(struct kipc_segment *seg)
 {
 	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers), n = 0;
 
-	__kipc_peer_sweep(seg, 0);
+	if (!seg->readonly)
+		__kipc_peer_sweep(seg, 0);
 	for (uint32_t slot = 1; slot <= high; slot++)
 		n += load_relaxed(&__kipc_peer(seg, slot)->state) == KIPC_PEER_LIVE;
 	return n;

@@ -9,7 +9,7 @@
 #ifndef KIPC_SHM_REGION_H
 #define KIPC_SHM_REGION_H
 
-#include "core/object.h"
+#include "core/names.h"
 #include "kipc/shm.h"
 #include "shm/seqlock.h"
 
@@ -31,14 +31,15 @@ struct kipc_shm {
 /* Reads and checks options; the array's have the same form.  0, -EINVAL, -E2BIG. */
 int __kipc_region_opts(struct kipc_shm_opts *opts, const void *src, uint32_t flags);
 
-/* For the creating functions: 0 for NULL, -ENOTSUP for a valid name, -EINVAL. */
-int __kipc_region_anonymous(const char *name);
-/* For open and unlink: -ENOTSUP for a valid name, -EINVAL. */
-int __kipc_region_named(const char *name);
+/* The KIPC_* flags that creating takes beside `own`. */
+static inline uint32_t __kipc_region_create_flags(const char *name, uint32_t own)
+{
+	return own | (name ? KIPC_NAME_CREATE_FLAGS : 0);
+}
 
-/* The segment, with the head written but for what the kind adds; not yet published. */
+/* The segment, with the head written but for what the kind adds; not yet published.  name: or NULL. */
 int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
-			 const struct kipc_segment_ops *seg_ops, uint64_t size,
+			 const struct kipc_segment_ops *seg_ops, const char *name, uint64_t size,
 			 const struct kipc_shm_opts *opts);
 
 /* The segment ops' verify and repair. */

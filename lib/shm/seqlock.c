@@ -145,6 +145,12 @@ __cold int __kipc_seq_read_slow(struct kipc_seqlock *sl, uint64_t *seq, int64_t 
 		case KIPC_SEQ_WRITING:
 			break;
 		}
+		/* who can't repair can see all the same that there is nobody any more to end the write */
+		if (owner && sl->seg->readonly && !__kipc_peer_alive(sl->seg, owner) &&
+		    !__kipc_seq_read_retry(sl, s)) {
+			*seq = s;
+			return -EOWNERDEAD;
+		}
 		/* NOWAIT asks as well: else it would be told -EAGAIN for ever */
 		if (owner && owner != sl->seg->slot && !sl->seg->readonly) {
 			r = __kipc_peer_reap(sl->seg, owner);

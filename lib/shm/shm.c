@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/opts.h"
 #include "core/peer.h"
 #include "shm/region.h"
 
@@ -27,57 +28,81 @@ static struct kipc_shm *shm_of(struct kipc_object *obj)
 	return container_of(obj, struct kipc_shm, region.obj);
 }
 
+struct how {
+	size_t size;
+	struct kipc_shm_opts opts;
+};
+
+static int shm_make(const char *name, const void *arg, struct kipc_object **obj)
+{
+	const struct how *how = arg;
+	struct kipc_shm *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	r = __kipc_region_create(&s->region, &__kipc_shm_object, &shm_segment, name, how->size,
+				 &how->opts);
+	if (!r)
+		r = __kipc_segment_publish(&s->region.obj.seg);
+	if (r)
+		kipc_shm_close(s);
+	else
+		*obj = &s->region.obj;
+	return r;
+}
+
 KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_shm_opts *opts,
 			     struct kipc_shm **out)
 {
-	struct kipc_shm_opts o;
-	struct kipc_shm *s;
+	struct how how = { .size = size };
+	struct kipc_object *obj;
 	int r;
 
 	if (!out || !size)
 		return -EINVAL;
-	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS);
+	r = __kipc_region_opts(&how.opts, opts, __kipc_region_create_flags(name, KIPC_REGION_FLAGS));
 	if (!r)
-		r = __kipc_region_anonymous(name);
-	if (r)
+		r = __kipc_name_check(name);
+	if (r < 0)
 		return r;
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return -ENOMEM;
-	r = __kipc_region_create(&s->region, &__kipc_shm_object, &shm_segment, size, &o);
+	r = name ? __kipc_name_create(name, how.opts.flags, &__kipc_shm_object, shm_make, &how,
+				      &obj) :
+		   shm_make(NULL, &how, &obj);
 	if (!r)
-		r = __kipc_segment_publish(&s->region.obj.seg);
-	if (r) {
-		kipc_shm_close(s);
-		return r;
-	}
-	*out = s;
-	return 0;
+		*out = shm_of(obj);
+	return r;
 }
 
 KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts,
 			   struct kipc_shm **out)
 {
 	struct kipc_shm_opts o;
+	struct kipc_object *obj;
 	int r;
 
 	if (!out)
 		return -EINVAL;
-	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS);
-	return r ? r : __kipc_region_named(name);
+	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS | KIPC_NAME_OPEN_FLAGS);
+	if (!r)
+		r = __kipc_name_open(name, o.flags, &__kipc_shm_object, &obj);
+	if (!r)
+		*out = shm_of(obj);
+	return r;
 }
 
 KIPC_API void kipc_shm_close(struct kipc_shm *s)
 {
 	if (!s)
 		return;
+	__kipc_name_forget(&s->region.obj);
 	__kipc_segment_close(&s->region.obj.seg);
 	free(s);
 }
 
 KIPC_API int kipc_shm_unlink(const char *name)
 {
-	return __kipc_region_named(name);
+	return __kipc_name_unlink(name, KIPC_SEG_SHM);
 }
 
 KIPC_API void *kipc_shm_addr(const struct kipc_shm *s)
@@ -111,7 +136,7 @@ KIPC_API int kipc_shm_stat(struct kipc_shm *s, struct kipc_shm_stat *st)
 
 	if (!s || !st)
 		return -EINVAL;
-	r = __kipc_peer_enter(&s->region.obj.seg);
+	r = __kipc_peer_enter_read(&s->region.obj.seg);
 	return r ? r : __kipc_region_stat(&s->region, st);
 }
 
@@ -141,7 +166,7 @@ KIPC_API int kipc_shm_read_begin(struct kipc_shm *s, uint64_t *seq, int64_t time
 
 	if (!s || !seq)
 		return -EINVAL;
-	r = __kipc_peer_enter(&s->region.obj.seg);
+	r = __kipc_peer_enter_read(&s->region.obj.seg);
 	return r ? r : __kipc_seq_read_begin(&s->region.lock, seq, timeout_ns);
 }
 

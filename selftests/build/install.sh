@@ -99,7 +99,7 @@ cplusplus()
 
 tools_run()
 {
-	for tool in "$DEST"/usr/bin/*; do
+	for tool in "$DEST"/usr/bin/* "$DEST"/usr/libexec/*; do
 		[ ! -e "$tool" ] || "$tool" --version || return 1
 	done
 }

@@ -11,6 +11,7 @@ set -u
 [ "$KIPC_SAN" != thread ] || skip_all "the peers are processes, ThreadSanitizer sees one"
 
 EX=$KIPC_BUILD/examples
+export KIPC_RUNTIME_DIR="$TMP/runtime"
 case $KIPC_SAN in
 ?*)	RUN="setarch -R" ;;	# the sanitizers of Debian 12 need a predictable address space
 *)	RUN= ;;
@@ -158,5 +159,17 @@ failing_demo()
 	[ "$(tail -n 1 "$TMP/demo")" = "demo: 4 of 5 passed" ]
 }
 check "a demo with a failing example fails" failing_demo
+
+# Nothing is left of shared_memory's name, so the broker goes, which it started.
+broker_ends()
+{
+	for _ in $(seq 200); do
+		[ -e "$KIPC_RUNTIME_DIR/broker" ] || return 0
+		sleep 0.05
+	done
+	return 1
+}
+check "the broker was there" test -e "$KIPC_RUNTIME_DIR/names"
+check "... and ends by itself" broker_ends
 
 done_testing

@@ -14,6 +14,7 @@ command -v strace >/dev/null || skip_all "strace is missing: make deps"
 strace -o "$TMP/true" true 2>/dev/null || skip_all "no permission to trace a process"
 
 EX=$KIPC_BUILD/examples
+export KIPC_RUNTIME_DIR="$TMP/runtime"
 BUSY=$KIPC_BUILD/selftests/examples/busy
 MESSAGES=$(sed -n 's/^#define MESSAGES \([0-9]*\)u*$/\1/p' "$SRCDIR/selftests/examples/busy.c")
 
@@ -66,8 +67,8 @@ check "manager: a memfd, and no server that would be asked" \
 	made_of manager not eventfd2 socket socketpair connect sendmsg recvmsg
 check "manager with a lock: the same" \
 	made_of manager_lock not eventfd2 socket socketpair connect sendmsg recvmsg
-check "array: a memfd, handed over a socket" \
-	made_of shared_memory socketpair sendmsg recvmsg not eventfd2
+check "array: a memfd, by name from the broker" \
+	made_of shared_memory connect sendmsg recvmsg not eventfd2 socketpair
 
 # ---- sleeping ----
 

@@ -159,7 +159,10 @@ static ssize_t read_text(pid_t pid, const char *file, char *buf, size_t size)
 	ssize_t n = 0;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	else
+		snprintf(path, sizeof(path), "/proc/self/%s", file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -198,21 +201,39 @@ int proc_stat_read(pid_t pid, struct proc_stat *st)
 	return 0;
 }
 
-int proc_eventfd_id(pid_t pid, int fd, uint64_t *id)
+/* The number behind the key, which begins a line of the descriptor's fdinfo.  0, -ENODATA, errors. */
+static int fdinfo_number(pid_t pid, int fd, const char *key, int base, uint64_t *value)
 {
-	static const char key[] = "eventfd-id:";
-	char file[32], buf[512], *at;
+	char file[32], buf[512], *line;
 	ssize_t n;
 
 	snprintf(file, sizeof(file), "fdinfo/%d", fd);
 	n = read_text(pid, file, buf, sizeof(buf));
 	if (n < 0)
 		return (int)n;
-	at = strstr(buf, key);
-	if (!at)
-		return -ENODATA;
-	*id = strtoull(at + strlen(key), NULL, 10);
-	return 0;
+	for (line = buf; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, strlen(key))) {
+			*value = strtoull(line + strlen(key), NULL, base);
+			return 0;
+		}
+	}
+	return -ENODATA;
+}
+
+int proc_eventfd_id(pid_t pid, int fd, uint64_t *id)
+{
+	return fdinfo_number(pid, fd, "eventfd-id:", 10, id);
+}
+
+int proc_fd_flags(pid_t pid, int fd, int *flags)
+{
+	uint64_t value;
+	int r = fdinfo_number(pid, fd, "flags:", 8, &value);
+
+	if (!r)
+		*flags = (int)value;
+	return r;
 }
 
 int proc_syscall(pid_t pid, pid_t tid, long *number, uint64_t args[2])

@@ -50,8 +50,14 @@ int proc_stat_read(pid_t pid, struct proc_stat *st);
 /* Its name, up to 15 bytes: 0 or a negative errno. */
 int proc_comm(pid_t pid, char comm[16]);
 
-/* The number by which the kernel knows that eventfd.  0, or a negative errno: -ENODATA, it is none. */
+/*
+ * The number by which the kernel knows that eventfd; pid 0: of this process.  0, or a negative errno:
+ * -ENODATA, it is none.
+ */
 int proc_eventfd_id(pid_t pid, int fd, uint64_t *id);
+
+/* Its flags, as F_GETFL would say; pid 0: of this process.  0 or a negative errno. */
+int proc_fd_flags(pid_t pid, int fd, int *flags);
 
 /*
  * The system call in which the thread is blocked: its number and first two arguments.  0; -EAGAIN: it

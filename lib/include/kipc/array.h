@@ -56,7 +56,7 @@ enum kipc_dtype {
 
 struct kipc_array_opts {
 	size_t sz;
-	uint32_t flags;		/* KIPC_ARRAY_FORTRAN, KIPC_SHM_POPULATE, KIPC_SHM_LOCK */
+	uint32_t flags;		/* KIPC_ARRAY_FORTRAN, KIPC_SHM_POPULATE, KIPC_SHM_LOCK, KIPC_NAME_* */
 	enum kipc_huge huge;	/* pages to use; kipc_array_page_size() tells what was got */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
@@ -74,7 +74,7 @@ KIPC_API int kipc_dtype_from_name(const char *name);
 /*
  * Creates a zeroed, contiguous array and maps it.
  *
- * name		NULL: anonymous.  Named objects are not in this version.
+ * name		what others open it by; NULL: anonymous
  * ndim		number of dimensions, 0 (a single element) to 8
  * shape	ndim lengths, copied; 0 is allowed and makes an empty array; may be NULL if ndim is 0
  * opts		NULL: all defaults
@@ -87,14 +87,17 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 			       const uint64_t *shape, const struct kipc_array_opts *opts,
 			       struct kipc_array **a);
 
-/* Opens a named array.  Not in this version: errors as kipc_shm_open().  Since 0.1. */
+/*
+ * Opens the array of that name; what it is like it says itself.  *a is to be closed.  Options,
+ * waiting and errors as kipc_shm_open().  Since 0.1.
+ */
 KIPC_API int kipc_array_open(const char *name, const struct kipc_array_opts *opts,
 			     struct kipc_array **a);
 
 /* Unmaps the array and frees the handle, as kipc_shm_close().  NULL is ignored.  Since 0.1. */
 KIPC_API void kipc_array_close(struct kipc_array *a);
 
-/* Removes a name.  Not in this version: -ENOTSUP for a valid name, else -EINVAL.  Since 0.1. */
+/* Takes the name away, as kipc_shm_unlink().  Since 0.1. */
 KIPC_API int kipc_array_unlink(const char *name);
 
 /*

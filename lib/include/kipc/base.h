@@ -44,6 +44,15 @@ extern "C" {
 #define KIPC_READABLE	1u
 #define KIPC_WRITABLE	2u
 
+/*
+ * Flags of named objects, for the flags member of every kind's options: bits 24 to 31 mean the same
+ * in all of them.  Creating knows the first two, opening the third; what an option struct says of
+ * the object itself is ignored by an open.  See names.h.
+ */
+#define KIPC_NAME_TIED		(1u << 24)	/* the name goes when this process ends */
+#define KIPC_NAME_EXISTING	(1u << 25)	/* open the object that has the name, if there is one */
+#define KIPC_NAME_RDONLY	(1u << 26)	/* for reading only; the kernel refuses to write */
+
 /* What backs a segment with memory: the huge member of the option structs that have one. */
 enum kipc_huge {
 	KIPC_HUGE_NONE	= 0,	/* pages of 4 KiB */

@@ -33,7 +33,10 @@
  * KIPC_DICT_KEY_MAX); -ENOENT (also: the object is gone, after a fork whose parent died meanwhile);
  * -EPROTO (the manager is damaged); -EUSERS, -EMFILE (in a fork child: it could not be registered).
  * Those that store also: -EMSGSIZE (a str or bytes longer than KIPC_VALUE_LEN_MAX), -ENOMEM (the
- * manager is full, or the machine).  Those that give values also: -ENOMEM.
+ * manager is full, or the machine).  Those that give values also: -ENOMEM.  In a manager that is open
+ * for reading only (manager.h): -EACCES of those that store; -ETIMEDOUT and -ENOENT of those that read;
+ * and a call on all keys still meets each that is there all the time once, but is no stripe's state at
+ * one moment.
  */
 #ifndef KIPC_DICT_H
 #define KIPC_DICT_H

@@ -7,6 +7,7 @@
  *	shm.h, array.h	memory that several processes map, with or without a description
  *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
  *	object.h	handing any of these over to another process
+ *	names.h		how objects are found by name
  *	export.h	the same by descriptors that you pass yourself, and over exec
  *	waitset.h	one wait over many of these, timers, signals, children, descriptors
  *	uring.h		a queue or pipe in an io_uring that runs already
@@ -22,6 +23,7 @@
 #include <kipc/version.h>
 #include <kipc/object.h>
 #include <kipc/export.h>
+#include <kipc/names.h>
 #include <kipc/queue.h>
 #include <kipc/pipe.h>
 #include <kipc/shm.h>

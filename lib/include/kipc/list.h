@@ -33,7 +33,8 @@
  * meanwhile);
  * -EPROTO (the manager is damaged); -EUSERS, -EMFILE (in a fork child: it could not be registered).
  * Those that store also: -EMSGSIZE (a str or bytes longer than KIPC_VALUE_LEN_MAX), -ENOMEM (the
- * manager is full, or the machine).  Those that give values also: -ENOMEM.
+ * manager is full, or the machine).  Those that give values also: -ENOMEM.  In a manager that is open
+ * for reading only (manager.h): -EACCES of those that store; -ETIMEDOUT and -ENOENT of those that read.
  */
 #ifndef KIPC_LIST_H
 #define KIPC_LIST_H

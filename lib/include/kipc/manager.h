@@ -13,14 +13,20 @@
  *		_exit(0);
  *	}
  *
- * A manager reaches other processes by fork(2), or by kipc_send() (object.h).  An object in it
- * reaches them by fork(2), by a name inside the manager (kipc_list_create(m, "jobs", &l), then
- * kipc_list_open(m, "jobs", &l)), or as a value in a list or dict.
+ * A manager reaches other processes by its name (names.h), or without one by fork(2) or kipc_send()
+ * (object.h).  An object in it reaches them by fork(2), by a name inside the manager
+ * (kipc_list_create(m, "jobs", &l), then kipc_list_open(m, "jobs", &l)), or as a value in a list or
+ * dict.
  *
  * Lifetime.  An object lives as long as something refers to it: a handle in some process, its name,
  * a container that holds it.  A process that dies or exits drops what it referred to.  References
  * in a circle are never dropped before the manager ends.  The manager ends with the last process
- * that has it.
+ * that has it, when it has no name any more.
+ *
+ * Reading.  Who opened it with KIPC_NAME_RDONLY can read lists and dicts as ever, and change
+ * nothing: what would write says -EACCES, locks included.  A reader takes no lock and holds no
+ * reference: a read that finds a writer at work each time gives up after a second with -ETIMEDOUT;
+ * and an object that nobody else refers to any more is gone for the reader, too (-ENOENT).
  *
  * Death.  Any process may be killed at any moment: every operation has happened or has not, and the
  * memory that the dead one held or was about to use goes back.
@@ -51,7 +57,7 @@ struct kipc_object;
 
 struct kipc_manager_opts {
 	size_t sz;
-	uint32_t flags;		/* none are defined: 0 */
+	uint32_t flags;		/* KIPC_NAME_* */
 	enum kipc_huge huge;	/* KIPC_HUGE_NONE or _THP; others: -EINVAL */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 120 */
@@ -86,18 +92,28 @@ enum kipc_handle_kind {
 };
 
 /*
- * Creates a manager.  name: NULL; a valid name is not supported yet (-ENOTSUP).  opts: NULL for all
- * defaults.  *m is to be closed.  Does not block.
+ * Creates a manager.  name: what others open it by, or NULL.  opts: NULL for all defaults.  *m is
+ * to be closed.  With a name it waits for the broker, else it does not block.
  *
  * 0; -EINVAL (m NULL, a bad name, a bad option: too small a struct, unknown flags or huge, a mode
  * that isn't one, max_peers above 1023, max_size below size or above 1 TiB); -E2BIG (options from a
- * newer header); -ENOTSUP; -ENOMEM (no memory or address space); -EMFILE, -ENFILE, -ENOSPC; -ENOENT
- * (/proc isn't mounted); -EACCES (mode doesn't let the caller itself read and write).  Since 0.1.
+ * newer header); -ENOMEM (no memory or address space); -EMFILE, -ENFILE, -ENOSPC; -ENOENT (/proc
+ * isn't mounted); -EACCES (mode doesn't let the caller itself read and write).  With a name also
+ * -EEXIST (it is taken), -EDQUOT (this user's limit of names or bytes; -ENOSPC: that of all) and the
+ * errors in names.h; with KIPC_NAME_EXISTING those of kipc_manager_open().  Since 0.1.
  */
 KIPC_API int kipc_manager_create(const char *name, const struct kipc_manager_opts *opts,
 				 struct kipc_manager **m);
 
-/* Opens a manager by name.  -ENOTSUP for a valid name, for now; -EINVAL.  Since 0.1. */
+/*
+ * Opens the manager of that name; *m is to be closed.  opts: only KIPC_NAME_RDONLY counts (see
+ * above).  Waits for the broker.
+ *
+ * 0; -EINVAL (NULL, bad name, option or flag), -E2BIG; -ENOENT (no such name), -EACCES (its mode),
+ * -EAGAIN (its broker was killed and whoever has it open can't be looked into: it comes back when that
+ * process uses a name), -EPROTO, -EPROTONOSUPPORT, -EUSERS (as many as max_peers are attached), -ENOMEM,
+ * -EMFILE, -ENFILE; or as names.h says.  Since 0.1.
+ */
 KIPC_API int kipc_manager_open(const char *name, const struct kipc_manager_opts *opts,
 			       struct kipc_manager **m);
 
@@ -108,7 +124,10 @@ KIPC_API int kipc_manager_open(const char *name, const struct kipc_manager_opts 
  */
 KIPC_API void kipc_manager_close(struct kipc_manager *m);
 
-/* Takes a manager's name away.  -ENOTSUP for a valid name, for now; -EINVAL.  Since 0.1. */
+/*
+ * Takes a manager's name away; who has it open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its
+ * owner nor root); or as names.h says.  Since 0.1.
+ */
 KIPC_API int kipc_manager_unlink(const char *name);
 
 /*

@@ -210,6 +210,67 @@ KIPC_API int kipc_pipe_stat(struct kipc_pipe *p, struct kipc_pipe_stat *st);
 /* Bytes of the ring in each direction, or -EINVAL.  Since 0.1. */
 KIPC_API ssize_t kipc_pipe_size(struct kipc_pipe *p);
 
+/* ---- pipes by name (see names.h) ---- */
+
+struct kipc_pipe_listener;
+
+/* Who connected, as the kernel and the broker see it: uid and gid of the process at that moment. */
+struct kipc_pipe_cred {
+	uint32_t uid, gid;
+	uint32_t pid;		/* may be another's by now; 0: not visible to the broker */
+};
+
+/*
+ * Listens under a name: others connect to it, each by a pipe of its own.  *l is to be closed with
+ * kipc_pipe_listener_close().  The name lives as long as the listener; kipc_name_unlink() is not for it.
+ * opts: only mode, whose permission bits for writing say who may connect (0: 0600).  Waits for the
+ * broker.  A fork child inherits the listener: one of the two should use it.
+ * 0; -EINVAL (NULL, bad name, another option), -E2BIG, -EEXIST (somebody listens there), -EDQUOT,
+ * -ENOSPC, -ENOMEM, -EMFILE, -ENFILE; or as names.h says.  Since 0.1.
+ */
+KIPC_API int kipc_pipe_listen(const char *name, const struct kipc_pipe_opts *opts,
+			      struct kipc_pipe_listener **l);
+
+/*
+ * Takes the next one who connected: *end is our end of the pipe, to be closed.  The pipe has the
+ * form that the other side asked for; in a simplex one, that side sends.  Waits as timeout_ns says.
+ * If the broker died meanwhile, it first goes to the next one, which may take longer than
+ * timeout_ns.  0; -EAGAIN, -ETIMEDOUT; -EINVAL; -EMFILE, -ENFILE, -ENOMEM (that one is lost, and
+ * finds its pipe hung up); -EEXIST (the name became another's after the broker died); or as names.h
+ * says.  Since 0.1.
+ */
+KIPC_API int kipc_pipe_accept(struct kipc_pipe_listener *l, struct kipc_pipe **end,
+			      int64_t timeout_ns);
+
+/* The same, and fills *cred.  Since 0.1. */
+KIPC_API int kipc_pipe_accept_from(struct kipc_pipe_listener *l, struct kipc_pipe **end,
+				   struct kipc_pipe_cred *cred, int64_t timeout_ns);
+
+/*
+ * A descriptor that is readable (POLLIN) when somebody has connected, or the broker is gone: call
+ * kipc_pipe_accept() with KIPC_NOWAIT until it gives -EAGAIN.  It belongs to the listener.  -EINVAL
+ * for NULL.  Since 0.1.
+ */
+KIPC_API int kipc_pipe_listener_fd(struct kipc_pipe_listener *l);
+
+/*
+ * Ends it; those who connected and were not accepted find their pipes hung up.  NULL is allowed.
+ * Since 0.1.
+ */
+KIPC_API void kipc_pipe_listener_close(struct kipc_pipe_listener *l);
+
+/*
+ * Makes a pipe and hands its other end to the listener of that name.  *end is to be closed.  Does
+ * not wait until it is accepted; sends may begin at once.  Waits as timeout_ns says while the
+ * listener has as many waiting as there may be, or has not come back after its broker died; and for
+ * the broker. opts: as for kipc_pipe_create(), but that mode 0 is 0666: nobody else ever gets at
+ * this pipe.  With KIPC_PIPE_SIMPLEX this end sends.
+ * 0; -ENOENT (nobody listens there), -EACCES (its mode), -EAGAIN, -ETIMEDOUT; the errors of
+ * kipc_pipe_create(); or as names.h says.  Since 0.1.
+ */
+KIPC_API int kipc_pipe_connect(const char *name, const struct kipc_pipe_opts *opts,
+			       struct kipc_pipe **end, int64_t timeout_ns);
+
 /* This end as an object for kipc_send(); owned by p; NULL for NULL.  Since 0.1. */
 KIPC_API struct kipc_object *kipc_pipe_object(struct kipc_pipe *p);
 

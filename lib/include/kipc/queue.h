@@ -13,7 +13,8 @@
  *		but not acknowledged when it died comes again, with KIPC_MSG_REDELIVERED.
  * Cost		No system call while neither side has to wait; who waits, sleeps.
  *
- * The object is anonymous: it reaches other processes by fork(2) or kipc_send().
+ * It reaches other processes by its name (names.h), or without one by fork(2) or kipc_send()
+ * (object.h).
  *
  * Any function may also return -EINVAL for a NULL handle; and, when it is the first one that a fork
  * child calls on the handle, -EUSERS (max_peers are attached), -EMFILE and the others of base.h.
@@ -51,7 +52,7 @@ struct kipc_queue_opts {
 	uint32_t capacity;	/* messages, exactly; 1..16777216; 0: 1024 */
 	uint32_t overflow;	/* enum kipc_overflow */
 	uint64_t msg_size;	/* bytes of the largest message, up to 4 GiB; 0: 65536 */
-	uint32_t flags;		/* KIPC_QUEUE_* */
+	uint32_t flags;		/* KIPC_QUEUE_*, KIPC_NAME_* */
 	uint32_t mode;		/* permission bits of the segment, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes attached at once, 1..1023; 0: 248 */
 	uint32_t huge;		/* enum kipc_huge */
@@ -88,23 +89,38 @@ struct kipc_queue_stat {
 
 /*
  * Makes a queue and a handle of it in *q, to be closed with kipc_queue_close().
- * name: NULL.  opts: NULL for the defaults.  Does not block.
- * -EINVAL (NULL q, bad name, option or flag), -E2BIG (options from a newer header), -ENOTSUP (a name:
- * not in this version), -EOVERFLOW (capacity × msg_size too large), -ENOMEM, -ENOSPC, -EMFILE,
- * -ENFILE, -ENOENT (/proc is not mounted), -EACCES (mode doesn't let the caller itself read and
- * write).  Since 0.1.
+ * name: what others open it by, or NULL.  opts: NULL for the defaults.  With a name it waits for the
+ * broker, else it does not block.
+ * -EINVAL (NULL q, bad name, option or flag), -E2BIG (options from a newer header), -EOVERFLOW
+ * (capacity × msg_size too large), -ENOMEM, -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc is not
+ * mounted), -EACCES (mode doesn't let the caller itself read and write).  With a name also -EEXIST
+ * (it is taken), -EDQUOT (this user's limit of names or bytes; -ENOSPC: that of all), and the errors
+ * in names.h; with KIPC_NAME_EXISTING those of kipc_queue_open().  Since 0.1.
  */
 KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *opts,
 			       struct kipc_queue **q);
 
-/* By name: -ENOTSUP in this version (-EINVAL for NULL or a bad name).  Since 0.1. */
+/*
+ * Opens the queue of that name; *q is to be closed.  opts: only KIPC_NAME_RDONLY counts: then nothing but
+ * kipc_queue_len(), _empty(), _full(), _capacity(), _stat() and kipc_check() can be had, the rest says
+ * -EACCES.  Waits for the broker.
+ * 0; -EINVAL (NULL, bad name, unknown flag), -E2BIG; -ENOENT (no such name), -EACCES (its mode), -EAGAIN (its
+ * broker was killed and whoever has it open can't be looked into: it comes back when that process
+ * uses a name), -EPROTO, -EPROTONOSUPPORT, -EUSERS (as many as max_peers are attached), -ENOMEM, -EMFILE,
+ * -ENFILE; or as names.h says.  Since 0.1.
+ */
 KIPC_API int kipc_queue_open(const char *name, const struct kipc_queue_opts *opts,
 			     struct kipc_queue **q);
+
+/*
+ * Takes the name away; who has the queue open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its
+ * owner nor root); or as names.h says.  Since 0.1.
+ */
 KIPC_API int kipc_queue_unlink(const char *name);
 
 /*
  * Gives the handle up.  Reservations and taken messages of this process are given back as if it had
- * died.  The queue lives while any process has it.  NULL is allowed.  Since 0.1.
+ * died.  The queue lives while any process has it, or it has a name.  NULL is allowed.  Since 0.1.
  */
 KIPC_API void kipc_queue_close(struct kipc_queue *q);
 

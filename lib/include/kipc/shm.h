@@ -8,10 +8,11 @@
  *	...
  *	memset(kipc_shm_addr(s), 255, kipc_shm_size(s));
  *
- * The memory starts zeroed, on a boundary of 4096 bytes.  It reaches other processes by fork(2), or by
- * kipc_send() (object.h); a child of fork finds it at the same address, a receiver at another.  It
- * lives until the last process that has it closed it or died.  What is in it is the users' own
- * business: nobody checks it, and any process that has it may write to it.
+ * The memory starts zeroed, on a boundary of 4096 bytes.  It reaches other processes by its name
+ * (names.h), or without one by fork(2) or kipc_send() (object.h); a child of fork finds it at the
+ * same address, others at another.  It lives until the last process that has it closed it or died,
+ * and as long as it has a name.  What is in it is the users' own business: nobody checks it, and
+ * any process that has it may write to it, unless it was opened for reading only.
  *
  * The sequence lock (optional: kipc_shm_addr() may be used without) lets any number of readers copy
  * out what a writer may be changing, without keeping the writer waiting:
@@ -59,7 +60,7 @@ struct kipc_shm;
 
 struct kipc_shm_opts {
 	size_t sz;
-	uint32_t flags;		/* KIPC_SHM_* */
+	uint32_t flags;		/* KIPC_SHM_*, KIPC_NAME_* */
 	enum kipc_huge huge;	/* pages to use; kipc_shm_page_size() tells what was got */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
@@ -81,7 +82,7 @@ struct kipc_shm_stat {
 /*
  * Creates zeroed shared memory and maps it.
  *
- * name		NULL: anonymous.  Named objects are not in this version.
+ * name		what others open it by; NULL: anonymous
  * size		bytes, more than 0
  * opts		NULL: all defaults
  * s		receives the handle, to be closed with kipc_shm_close()
@@ -91,17 +92,26 @@ struct kipc_shm_stat {
  * kernel's out-of-memory killer, as with any memory.  Huge pages are always taken at creation.
  *
  * 0; -EINVAL (a NULL, size 0, bad name, option or flag), -E2BIG (options from a newer version),
- * -ENOTSUP (valid name), -EOVERFLOW (size), -ENOMEM (no memory, no huge pages, or RLIMIT_MEMLOCK is
- * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -EAGAIN (KIPC_SHM_LOCK: it could not be
- * locked), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc isn't mounted), -EACCES (mode doesn't let the
- * caller itself read and write).  Does not wait for other processes.  Since 0.1.
+ * -EOVERFLOW (size), -ENOMEM (no memory, no huge pages, or RLIMIT_MEMLOCK is too low), -EPERM
+ * (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -EAGAIN (KIPC_SHM_LOCK: it could not be locked), -ENOSPC,
+ * -EMFILE, -ENFILE, -ENOENT (/proc isn't mounted), -EACCES (mode doesn't let the caller itself read
+ * and write).  With a name also -EEXIST (it is taken), -EDQUOT (this user's limit of names or bytes;
+ * -ENOSPC: that of all) and the errors in names.h, as it waits for the broker; with
+ * KIPC_NAME_EXISTING those of kipc_shm_open().  Without one it does not wait for other processes.
+ * Since 0.1.
  */
 KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_shm_opts *opts,
 			     struct kipc_shm **s);
 
 /*
- * Opens named shared memory.  Not in this version: -ENOTSUP for a valid name; -EINVAL for another, for
- * NULL, and for options that kipc_shm_create() would refuse so; -E2BIG.  Since 0.1.
+ * Opens the shared memory of that name; *s is to be closed.  opts: only KIPC_NAME_RDONLY counts,
+ * with which the mapping is read-only (a store to it is SIGSEGV) and this process isn't counted
+ * among the peers.  Waits for the broker.
+ *
+ * 0; -EINVAL (NULL, bad name, option or flag), -E2BIG; -ENOENT (no such name), -EACCES (its mode),
+ * -EAGAIN (its broker was killed and whoever has it open can't be looked into: it comes back when that
+ * process uses a name), -EPROTO, -EPROTONOSUPPORT, -EUSERS (as many as max_peers are attached), -ENOMEM,
+ * -EMFILE, -ENFILE; or as names.h says.  Since 0.1.
  */
 KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts, struct kipc_shm **s);
 
@@ -111,7 +121,10 @@ KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts, s
  */
 KIPC_API void kipc_shm_close(struct kipc_shm *s);
 
-/* Removes a name.  Not in this version: -ENOTSUP for a valid name, else -EINVAL.  Since 0.1. */
+/*
+ * Takes the name away; who has it open keeps it.  0; -EINVAL, -ENOENT, -EACCES (neither its owner
+ * nor root); or as names.h says.  Since 0.1.
+ */
 KIPC_API int kipc_shm_unlink(const char *name);
 
 /* The first byte, on a boundary of 4096; valid until kipc_shm_close().  NULL for NULL.  Since 0.1. */
@@ -162,8 +175,9 @@ KIPC_API int kipc_shm_write_begin(struct kipc_shm *s, int64_t timeout_ns);
 KIPC_API int kipc_shm_write_end(struct kipc_shm *s);
 
 /*
- * Begins a snapshot; *seq is for kipc_shm_read_retry().  Waits while a writer is in, for timeout_ns; a
- * dead one is noticed.  There is nothing to end.
+ * Begins a snapshot; *seq is for kipc_shm_read_retry().  Waits while a writer is in, for
+ * timeout_ns; a dead one is noticed.  There is nothing to end.  Works for readers as well
+ * (KIPC_NAME_RDONLY), who look every millisecond, as they can't ask to be woken.
  *
  * 0: go on.  -EOWNERDEAD: the last writer died in the middle and nobody has written since, so the data
  * are torn; *seq is set, for those who want to look at them all the same.  Otherwise *seq is not set:
