@@ -15,6 +15,7 @@ case $KIPC_CC in
 esac
 
 DIR=$TMP/programs
+export KIPC_RUNTIME_DIR="$TMP/runtime"	# for those with names
 SECONDS_EACH=60
 
 programs()
@@ -51,11 +52,11 @@ every_page()
 	for page in "$SRCDIR"/Documentation/man/kipc*.3; do
 		ls "$DIR/${page##*/}"-*.c || return 1
 	done
-	ls "$DIR"/kipc.7-*.c "$DIR"/README.md-*.c
+	ls "$DIR"/kipc.7-*.c "$DIR"/kipc_names.7-*.c "$DIR"/README.md-*.c
 }
 
 check "programs are found" programs
-check "every page of section 3 has one, and so have kipc.7 and README.md" every_page
+check "every page of section 3 has one, and so have those of section 7 and README.md" every_page
 compile_all	# what went wrong is said below
 for source in "$DIR"/*.c; do
 	program=${source%.c}

@@ -15,6 +15,8 @@
  *
  * Fork: what the parent holds is the parent's; a child that wants it waits.  Closing the last handle
  * does not release a lock; the death or exit of the owner does.
+ *
+ * In a manager that is open for reading only (manager.h) locks can be opened, all else is -EACCES.
  */
 #ifndef KIPC_LOCK_H
 #define KIPC_LOCK_H

@@ -44,8 +44,8 @@
  *	-EPERM		the runtime folder is not to be trusted
  *	-EBUSY		too many processes of this user are connected to it
  *	-EPROTO		what answered is no broker; -EPROTONOSUPPORT: one of another version
- *	-EMFILE, -ENFILE, -ENOMEM; what mkdir(2) and open(2) say of the runtime folder; and with
- *	KIPC_NAME_TIED what pidfd_open(2) says where a sandbox forbids it
+ *	-EMFILE, -ENFILE, -ENOMEM; what mkdir(2) and open(2) say of the runtime folder (-ENOTDIR for
+ *	a link); and with KIPC_NAME_TIED what pidfd_open(2) says where a sandbox forbids it
  */
 #ifndef KIPC_NAMES_H
 #define KIPC_NAMES_H
