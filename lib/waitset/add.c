@@ -66,6 +66,18 @@ KIPC_API int64_t kipc_waitset_add_pipe(struct kipc_waitset *ws, struct kipc_pipe
 	return p ? add(ws, &like) : -EINVAL;
 }
 
+KIPC_API int64_t kipc_waitset_add_listener(struct kipc_waitset *ws, struct kipc_pipe_listener *l,
+					   void *data)
+{
+	struct member like = {
+		.kind = &__kipc_waitset_listener,
+		.data = data,
+		.of.listener = l,
+	};
+
+	return l ? add(ws, &like) : -EINVAL;
+}
+
 KIPC_API int64_t kipc_waitset_add_fd(struct kipc_waitset *ws, int fd, uint32_t events, void *data)
 {
 	struct member like = {

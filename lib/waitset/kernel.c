@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Timers, signals, child processes and other descriptors as members: what the kernel keeps as
- * levels. The first three have a descriptor of the set's own, and reporting them takes what is
- * reported.
+ * Timers, signals, child processes, listeners and other descriptors as members: what the kernel
+ * keeps as levels. The first three have a descriptor of the set's own, and reporting them takes
+ * what is reported.
  *
  * In a fork child: a timer's descriptor is one with the parent's, who would take its expirations,
  * and a signalfd is polled for the process that added it; both are made anew.  Somebody else's
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/sys.h"
+#include "kipc/pipe.h"
 #include "waitset/kernel.h"
 #include "waitset/waitset.h"
 
@@ -77,6 +78,29 @@ const struct member_kind __kipc_waitset_plain = {
 	.can = ALL_EVENTS,
 	.open = open_plain,
 	.take = take_plain,
+};
+
+/* ---- listeners: their descriptor ---- */
+
+static int open_listener(struct member *m, struct watch *w)
+{
+	w->src.fd = kipc_pipe_listener_fd(m->of.listener);
+	m->poll = EPOLLIN;
+	return 0;
+}
+
+static bool take_listener(struct member *m, uint32_t revents, struct kipc_waitset_event *ev)
+{
+	(void)revents;
+	ev->listener = m->of.listener;
+	ev->events = KIPC_READABLE;
+	return true;
+}
+
+const struct member_kind __kipc_waitset_listener = {
+	.number = KIPC_WAITSET_LISTENER,
+	.open = open_listener,
+	.take = take_listener,
 };
 
 /* ---- timers ---- */

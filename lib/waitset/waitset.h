@@ -8,8 +8,8 @@
  *	objects		(queues, pipes) have up to three watches, each a source: a doorbell's
  *			eventfd that is polled for edges, and a cheap look into shared memory that
  *			says what holds.
- *	the kernel's	(timers, signals, children, other descriptors) have one watch, a descriptor
- *			in an epoll instance that the kernel keeps as a level.
+ *	the kernel's	(timers, signals, children, listeners, other descriptors) have one watch, a
+ *			descriptor in an epoll instance that the kernel keeps as a level.
  *
  * Watches of objects, who moves them:
  *
@@ -102,6 +102,7 @@ struct member {
 	bool is_hot, is_unarmed;
 	union {
 		struct kipc_object *object;
+		struct kipc_pipe_listener *listener;
 		int fd;
 		pid_t pid;
 		sigset_t signals;
@@ -208,7 +209,7 @@ void __kipc_waitset_describe(const struct member *m, struct kipc_waitset_event *
 /* ---- kinds: object.c, kernel.c, where each is a row ---- */
 
 extern const struct member_kind __kipc_waitset_queue, __kipc_waitset_pipe, __kipc_waitset_plain,
-	__kipc_waitset_timer, __kipc_waitset_signal, __kipc_waitset_child;
+	__kipc_waitset_listener, __kipc_waitset_timer, __kipc_waitset_signal, __kipc_waitset_child;
 
 /* What holds of an object that is hot; what doesn't goes cold. */
 uint32_t __kipc_waitset_look(struct kipc_waitset *ws, struct member *m);

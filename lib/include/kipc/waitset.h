@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kipc_waitset: one wait over any number of queues, pipes, timers, signals, child processes and
- * other descriptors.
+ * kipc_waitset: one wait over any number of queues, pipes, listeners for pipes, timers, signals,
+ * child processes and other descriptors.
  *
  * Levels	What can be done is reported by each wait, until it is done or the member is
  *		removed: there is no need to go on until -EAGAIN, nor to remember anything.
@@ -42,6 +42,7 @@ extern "C" {
 struct kipc_waitset;
 struct kipc_queue;
 struct kipc_pipe;
+struct kipc_pipe_listener;
 
 /* Never io_uring: for a set whose wait goes from thread to thread all the time. */
 #define KIPC_WAITSET_EPOLL	1u
@@ -64,6 +65,7 @@ enum kipc_waitset_kind {
 	KIPC_WAITSET_TIMER	= 4,
 	KIPC_WAITSET_SIGNAL	= 5,
 	KIPC_WAITSET_CHILD	= 6,
+	KIPC_WAITSET_LISTENER	= 7,
 };
 
 struct kipc_waitset_event {
@@ -72,9 +74,10 @@ struct kipc_waitset_event {
 	uint32_t kind;		/* enum kipc_waitset_kind */
 	uint32_t events;	/* which of KIPC_READABLE, KIPC_WRITABLE, KIPC_WAITSET_* hold */
 	union {
-		void *object;	/* any of the next two */
+		void *object;	/* any of the next three */
 		struct kipc_queue *queue;
 		struct kipc_pipe *pipe;
+		struct kipc_pipe_listener *listener;
 		int fd;		/* of KIPC_WAITSET_FD */
 		pid_t pid;	/* of KIPC_WAITSET_SIGNAL: the sender; _CHILD: who ended */
 	};
@@ -115,6 +118,13 @@ KIPC_API int64_t kipc_waitset_add_pipe(struct kipc_waitset *ws, struct kipc_pipe
 				       uint32_t events, void *data);
 
 /*
+ * Adds a listener for pipes by name: readable when kipc_pipe_accept() may go on.  Its id, > 0;
+ * -EINVAL (NULL), -EEXIST (it is a member already), -ENOMEM, -ENOSPC.  Since 0.1.
+ */
+KIPC_API int64_t kipc_waitset_add_listener(struct kipc_waitset *ws, struct kipc_pipe_listener *l,
+					   void *data);
+
+/*
  * Adds any descriptor that can be polled: events as above; 0: only hang-up and errors.  It stays
  * the caller's.  Its id, > 0; -EBADF, -EPERM (it can't be polled: a regular file), -EEXIST (it is a
  * member already, perhaps an earlier descriptor of that number that was closed without being
@@ -152,8 +162,7 @@ KIPC_API int64_t kipc_waitset_add_child(struct kipc_waitset *ws, pid_t pid, void
 
 /*
  * Changes the events that a queue, pipe or descriptor is a member for.  0; -ENOENT (no such
- * member), -EINVAL (timers, signals and children have none); or as adding it with these.  Since
- * 0.1.
+ * member), -EINVAL (the others have none); or as adding it with these.  Since 0.1.
  */
 KIPC_API int kipc_waitset_modify(struct kipc_waitset *ws, int64_t id, uint32_t events);
 
