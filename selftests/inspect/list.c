@@ -509,7 +509,7 @@ TEST(orphan)
 	ksft_kill(pid);
 }
 
-/* By the name that its header has, of whatever kind it is; names will be the broker's to give. */
+/* By the name that its header has, of whatever kind it is and whoever gave it (names.c: the broker). */
 TEST(by_name)
 {
 	struct kipc_queue *q[2];

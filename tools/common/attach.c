@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <kipc/export.h>
 
+#include "tools/common/broker.h"
 #include "tools/common/procfs.h"
 #include "uapi/kipc/handover.h"
 #include "uapi/kipc/queue.h"
@@ -105,6 +107,43 @@ static int find_bells(const struct view *v, const struct object *object, int fds
 	return 0;
 }
 
+/* All descriptors from those who hold the object.  0, or a negative errno: some may be there then. */
+static int from_holders(const struct view *v, const struct object *object, int fds[1 + BELLS])
+{
+	int r = v->hdr.kind == KIPC_SEG_QUEUE ? find_bells(v, object, fds + 1) : 0;
+
+	if (r)
+		return r;
+	fds[0] = open_memfd(object);
+	return fds[0] < 0 ? fds[0] : 0;
+}
+
+/* The same from the broker, if what has the name is this object. */
+static int from_broker(const struct view *v, const struct object *object, int fds[1 + BELLS])
+{
+	int got[KIPC_BROKER_FDS], sock, n;
+	struct stat st;
+
+	if (!object->named || !v->hdr.name[0])
+		return -ENOENT;
+	sock = broker_connect();
+	if (sock < 0)
+		return sock;
+	n = broker_open(sock, v->hdr.kind, v->hdr.name, 0, got);
+	close(sock);
+	if (n < 0)
+		return n;
+	if (n == 1 + (v->hdr.kind == KIPC_SEG_QUEUE ? BELLS : 0) &&
+	    fcntl(got[0], F_GET_SEALS) >= 0 && !fstat(got[0], &st) && st.st_dev == object->dev &&
+	    st.st_ino == object->ino) {
+		memcpy(fds, got, (size_t)n * sizeof(int));
+		return 0;
+	}
+	while (n)
+		close(got[--n]);
+	return -ENOENT;
+}
+
 int attach(const struct view *v, const struct object *object, struct kipc_object **obj)
 {
 	struct kipc_handover msg = {
@@ -117,11 +156,9 @@ int attach(const struct view *v, const struct object *object, struct kipc_object
 
 	if (v->hdr.kind == KIPC_SEG_PIPE)
 		return -EOPNOTSUPP;
-	if (v->hdr.kind == KIPC_SEG_QUEUE)
-		r = find_bells(v, object, fds + 1);
+	if (from_broker(v, object, fds))
+		r = from_holders(v, object, fds);
 	if (!r)
-		r = fds[0] = open_memfd(object);
-	if (r >= 0)
 		r = kipc_import(&msg, sizeof(msg), fds, msg.nfds, obj);
 	for (uint32_t i = 0; r && i < msg.nfds; i++)	/* else they are the handle's */
 		if (fds[i] >= 0)

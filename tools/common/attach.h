@@ -2,9 +2,9 @@
 /*
  * Attaching to an object of another process, to change it: what a tool does only when told to.
  *
- * The descriptors are had from those who hold the object, and go through kipc_import() like any that a
- * stranger hands over.  A queue's doorbells are found by the number that its creator noted down
- * (uapi/kipc/segment.h).  The ends of a pipe can't be had so.
+ * The descriptors are had from the broker, if the object has a name, else from those who hold it, and go
+ * through kipc_import() like any that a stranger hands over.  A queue's doorbells are found by the number
+ * that its creator noted down (uapi/kipc/segment.h).  The ends of a pipe can't be had so.
  */
 #ifndef TOOLS_COMMON_ATTACH_H
 #define TOOLS_COMMON_ATTACH_H

@@ -3,10 +3,13 @@
 #include "tools/common/holders.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/common/broker.h"
 #include "tools/common/procfs.h"
 #include "tools/common/segment-view.h"
 #include "tools/common/xalloc.h"
@@ -50,6 +53,7 @@ static struct object *get(struct objects *o, uint64_t dev, uint64_t ino, const c
 	memset(object, 0, sizeof(*object));
 	object->dev = dev;
 	object->ino = ino;
+	object->kept = -1;
 	snprintf(object->label, sizeof(object->label), "%s", label);
 	o->hash[h] = (uint32_t)o->n;
 	return object;
@@ -137,7 +141,89 @@ static int processes(struct objects *o)
 	return proc_each_process(look_into, o);
 }
 
-static int (*const sources[])(struct objects *o) = { processes };
+/*
+ * Its comm says so.  That is for display: at the worst an orphan is not called one, of a process that
+ * wants to be taken for a broker.
+ */
+static bool held_by_broker(const struct object *object)
+{
+	char comm[16];
+
+	for (size_t i = 0; i < object->holders.n; i++)
+		if (!proc_comm(object->holders.handle[i].pid, comm) && !strcmp(comm, "kipcd"))
+			return true;
+	return false;
+}
+
+/* The memfd that goes with the name.  fd is taken. */
+static void found_name(struct objects *o, int fd, uint32_t kind)
+{
+	const char *kind_name = view_kind_name(kind);
+	struct object *object;
+	struct stat st;
+	char label[32];
+
+	/* only a memfd has seals: no file system is asked */
+	if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &st)) {
+		close(fd);
+		return;
+	}
+	snprintf(label, sizeof(label), "kipc:%s", kind_name ? kind_name : "unknown");
+	object = get(o, st.st_dev, st.st_ino, label);
+	object->named = true;
+	if (object->holders.n || object->kept >= 0)
+		close(fd);
+	else
+		object->kept = fd;
+}
+
+/* Each of what is kept takes a descriptor. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* After the processes.  What the broker doesn't tell is no reason not to show the rest. */
+static int names(struct objects *o)
+{
+	struct kipc_broker_entry entry[KIPC_BROKER_ENTRIES];
+	int fds[KIPC_BROKER_FDS], sock, n, r;
+	uint64_t cursor = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		o->object[i].named = held_by_broker(&o->object[i]);
+	sock = broker_connect();
+	if (sock < 0) {
+		o->names_error = sock == -ENOENT || sock == -ECONNREFUSED ? 0 : sock;
+		return 0;
+	}
+	allow_descriptors();
+	do {
+		n = broker_list(sock, &cursor, entry);
+		for (int i = 0; i < n; i++) {
+			if (entry[i].kind == KIPC_SEG_PIPE)
+				continue;	/* a listener */
+			r = broker_open(sock, entry[i].kind, entry[i].name, KIPC_BROKER_RDONLY,
+					fds);
+			for (int k = 1; k < r; k++)
+				close(fds[k]);
+			if (r > 0)
+				found_name(o, fds[0], entry[i].kind);
+			else if (r != -ENOENT)
+				o->refused_names++;
+		}
+	} while (n >= 0 && cursor);
+	o->names_error = n < 0 ? n : 0;
+	close(sock);
+	return 0;
+}
+
+static int (*const sources[])(struct objects *o) = { processes, names };
 
 int objects_find(struct objects *o)
 {
@@ -154,6 +240,8 @@ void objects_free(struct objects *o)
 	for (size_t i = 0; i < o->n; i++) {
 		free(o->object[i].holders.handle);
 		free(o->object[i].path);
+		if (o->object[i].kept >= 0)
+			close(o->object[i].kept);
 	}
 	free(o->object);
 	free(o->hash);

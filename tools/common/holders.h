@@ -7,8 +7,8 @@
  * have it mapped but closed the descriptor: a cheap test, a sieve only; the header decides
  * (segment-view.h).
  *
- * Each source is a function in sources[], which adds to the table by objects_add().  One that has
- * descriptors of its own to offer (a broker) adds them as handles of our process.
+ * Those that have a name are also had from its broker, which knows some that no process that we may
+ * look into has open.
  */
 #ifndef TOOLS_COMMON_HOLDERS_H
 #define TOOLS_COMMON_HOLDERS_H
@@ -34,6 +34,8 @@ struct object {
 	char label[32];		/* of its memfd: "kipc:queue"; as told by its maker */
 	struct holders holders;
 	char *path;		/* of a saved image, which nobody holds; else NULL */
+	bool named;		/* a broker keeps it, so it lives by its name */
+	int kept;		/* from that broker, for reading only, if there are no holders; or -1 */
 };
 
 struct objects {
@@ -42,6 +44,8 @@ struct objects {
 	uint32_t *hash;		/* index + 1 into object[], open addressing */
 	size_t nhash;		/* power of two */
 	int refused;		/* processes that we may not look into */
+	int refused_names;	/* names that the broker lists and doesn't open for us */
+	int names_error;	/* why they could not be had; 0 also where there is no broker */
 };
 
 /* Asks all sources.  0 or a negative errno.  To be freed in any case. */

@@ -26,7 +26,7 @@ _ipc_inspect_objects()
 	"$1" list -n -r -o OBJECT,NAME,HOLDERS 2>/dev/null | while read -r object name holders; do
 		echo "$object"
 		[ "$name" = - ] || echo "$name"
-		echo "$holders" | tr , '\n' | sed 's/^/pid:/'
+		[ "$holders" = - ] || echo "$holders" | tr , '\n' | sed 's/^/pid:/'
 	done | sort -u
 }
 

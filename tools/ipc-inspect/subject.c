@@ -3,6 +3,7 @@
 #include "tools/ipc-inspect/subject.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "tools/common/text.h"
 #include "tools/common/xalloc.h"
@@ -37,8 +38,8 @@ static void judge(struct subject *s, bool deep)
 	peers_read(&s->view, &s->peers);
 	if (s->peers.dead)
 		s->sum.states |= STATE_DEAD_OWNER;
-	/* what has a name lives by it */
-	if (!s->peers.alive && !s->view.hdr.name[0])
+	/* what has a name lives by it; of an image only the name is known that it was given */
+	if (!s->peers.alive && !(s->view.image ? s->view.hdr.name[0] : s->object->named))
 		s->sum.states |= STATE_ORPHAN;
 	if (deep && !s->view.image)
 		peers_identify(&s->peers, &s->object->holders);
@@ -67,7 +68,12 @@ static int open_held(struct subject *s)
 		if (!r)
 			return 0;
 	}
-	s->via = object->holders.handle[0];
+	if (object->kept >= 0) {
+		s->via = (struct handle){ .pid = getpid(), .fd = object->kept };
+		return view_open(&s->view, &s->via, object->dev, object->ino);
+	}
+	if (object->holders.n)
+		s->via = object->holders.handle[0];
 	return refused ? -EACCES : -ENOENT;
 }
 
@@ -122,6 +128,9 @@ char *subject_text(const struct subject *s)
 
 	if (s->object->path)
 		return text_safe(s->object->path, strlen(s->object->path));
+	/* our own descriptor is nothing to go by */
+	if (!s->object->holders.n && subject_name(s))
+		return text_safe(subject_name(s), strlen(subject_name(s)));
 	return xstrdup(handle_text(&s->via, handle));
 }
 

@@ -247,6 +247,15 @@ static int gather(const struct targets *t, struct objects *objects)
 	return r;
 }
 
+static void report_names(const struct objects *objects)
+{
+	if (objects->names_error)
+		fprintf(stderr, "the broker of names: %s\n", strerror(-objects->names_error));
+	if (objects->refused_names)
+		fprintf(stderr, "%d name%s not readable\n", objects->refused_names,
+			objects->refused_names == 1 ? "" : "s");
+}
+
 static void report_refused(const struct objects *objects)
 {
 	fflush(stdout);
@@ -255,6 +264,7 @@ static void report_refused(const struct objects *objects)
 			objects->refused == 1 ? "" : "es",
 			!geteuid() ? "" : objects->refused == 1 ? ": run as root to see it" :
 								  ": run as root to see them");
+	report_names(objects);
 }
 
 int worse(int a, int b)
@@ -268,6 +278,7 @@ int subjects_each(const struct targets *t, unsigned int flags, subject_fn fn, vo
 	_cleanup_free_ bool *hit = xcalloc(t->n, sizeof(*hit));
 	struct objects objects;
 	int code = EXIT_OK, r;
+	bool missed = false;
 
 	e.hit = hit;
 	for (size_t i = 0; i < t->n; i++)
@@ -280,10 +291,14 @@ int subjects_each(const struct targets *t, unsigned int flags, subject_fn fn, vo
 	for (size_t i = 0; !r && i < objects.n; i++)
 		code = worse(code, look_at(&e, &objects.object[i]));
 	for (size_t i = 0; !r && !(flags & EACH_QUIET) && i < t->n; i++)
-		if (!hit[i])
+		if (!hit[i]) {
 			code = worse(code, explain(&t->target[i], flags & EACH_NEEDED));
+			missed |= t->target[i].type == TARGET_NAME;
+		}
 	if (!r && !t->n && !(flags & EACH_QUIET))
 		report_refused(&objects);
+	else if (missed)
+		report_names(&objects);
 	objects_free(&objects);
 	return code;
 }
