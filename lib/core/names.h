@@ -19,12 +19,15 @@
 #define KIPC_NAME_CREATE_FLAGS	(KIPC_NAME_TIED | KIPC_NAME_EXISTING)
 #define KIPC_NAME_OPEN_FLAGS	KIPC_NAME_RDONLY
 
-/* Makes the object with this name in its header, published as a segment, unknown to the broker. */
+/*
+ * Makes the object with this name (or NULL: none) in its header, published as a segment, unknown to the
+ * broker.
+ */
 typedef int (*kipc_name_make)(const char *name, const void *how, struct kipc_object **obj);
 
 /*
- * Makes an object and gives it the name, or with KIPC_NAME_EXISTING opens the one that has it.
- * name has been checked.  flags: KIPC_NAME_CREATE_FLAGS count, others are ignored.  0; -EEXIST;
+ * Makes an object and gives it the name, or with KIPC_NAME_EXISTING opens the one that has it.  Without
+ * a name (NULL) it makes one, and no more.  name has been checked.  flags: KIPC_NAME_CREATE_FLAGS count, others are ignored.  0; -EEXIST;
  * what make() and __kipc_name_open() say; else the errors in kipc/names.h.
  */
 int __kipc_name_create(const char *name, uint32_t flags, const struct kipc_object_ops *ops,

@@ -321,8 +321,7 @@ KIPC_API int kipc_manager_create(const char *name, const struct kipc_manager_opt
 		r = __kipc_name_check(name);
 	if (r < 0)
 		return r;
-	r = name ? __kipc_name_create(name, o.flags, &__kipc_manager_object, make, &o, &obj) :
-		   make(NULL, &o, &obj);
+	r = __kipc_name_create(name, o.flags, &__kipc_manager_object, make, &o, &obj);
 	if (!r)
 		*out = of_object(obj);
 	return r;

@@ -32,6 +32,7 @@
 #include "kipc/export.h"
 #include "names/env.h"
 #include "names/export.h"
+#include "names/message.h"
 
 /* Of those that programs inherit: shell scripts like to use 3 to 9 for something else. */
 #define FIRST_FD	10
@@ -117,7 +118,7 @@ static int describe(struct kipc_object *obj, int cmd, struct kipc_env_entry *e)
 		return r;
 	r = (int)SYS(fstat(e->fds[0], &st));
 	if (r) {
-		__kipc_export_close(e->fds, e->msg.nfds);
+		__kipc_close_all(e->fds, e->msg.nfds);
 		return r;
 	}
 	e->inode = st.st_ino;
@@ -147,7 +148,7 @@ KIPC_API int kipc_export_string(struct kipc_object *obj, const char *key, char *
 	    __kipc_env_add(env + PREFIX_LEN, size - PREFIX_LEN, key, &e);
 	if (r) {
 		env[len] = '\0';
-		__kipc_export_close(e.fds, e.msg.nfds);
+		__kipc_close_all(e.fds, e.msg.nfds);
 		return r;
 	}
 	memcpy(fds, e.fds, e.msg.nfds * sizeof(int));
@@ -182,7 +183,7 @@ KIPC_API int kipc_export_env(struct kipc_object *obj, const char *key)
 	if (!r)
 		r = set_value(value);
 	if (r) {
-		__kipc_export_close(e.fds, e.msg.nfds);
+		__kipc_close_all(e.fds, e.msg.nfds);
 		goto out_free;
 	}
 	strcpy(x->key, key);
@@ -211,7 +212,7 @@ KIPC_API int kipc_unexport_env(const char *key)
 	r = remove_key(key);
 	if (r)
 		return r;
-	__kipc_export_close((*x)->fds, (*x)->nfds);
+	__kipc_close_all((*x)->fds, (*x)->nfds);
 	forget_export(x);
 	return 0;
 }

@@ -9,22 +9,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/compiler.h"
 #include "core/sys.h"
 #include "kipc/export.h"
 #include "names/export.h"
 #include "names/handover.h"
+#include "names/message.h"
 
 _Static_assert(KIPC_EXPORT_BYTES == sizeof(struct kipc_handover), "bytes");
 _Static_assert(KIPC_EXPORT_FDS == KIPC_HANDOVER_FDS_MAX, "descriptors");
-
-void __kipc_export_close(const int *fds, uint32_t nfds)
-{
-	for (uint32_t i = 0; i < nfds; i++)
-		SYS(close(fds[i]));
-}
 
 int __kipc_export(struct kipc_object *obj, int cmd, int from, struct kipc_handover *msg, int *fds)
 {
@@ -34,7 +28,7 @@ int __kipc_export(struct kipc_object *obj, int cmd, int from, struct kipc_handov
 		int fd = (int)SYS(fcntl(fds[i], cmd, from));
 
 		if (fd < 0) {
-			__kipc_export_close(fds, i);
+			__kipc_close_all(fds, i);
 			/* -EINVAL: the limit is so low that there are no such numbers */
 			r = fd == -EINVAL ? -EMFILE : fd;
 		}
@@ -57,7 +51,7 @@ KIPC_API int kipc_export(struct kipc_object *obj, void *bytes, size_t size, int 
 	if (r)
 		return r;
 	if (msg.nfds > maxfds) {
-		__kipc_export_close(made, msg.nfds);
+		__kipc_close_all(made, msg.nfds);
 		return -ENOSPC;
 	}
 	memcpy(bytes, &msg, sizeof(msg));

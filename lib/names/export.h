@@ -16,8 +16,6 @@ struct kipc_object;
  */
 int __kipc_export(struct kipc_object *obj, int cmd, int from, struct kipc_handover *msg, int *fds);
 
-void __kipc_export_close(const int *fds, uint32_t nfds);
-
 /* kipc_import() of a header that we have made or read ourselves. */
 int __kipc_import(const struct kipc_handover *msg, const int *fds, uint32_t nfds,
 		  struct kipc_object **obj);

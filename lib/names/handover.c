@@ -5,14 +5,13 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/compiler.h"
 #include "core/object.h"
 #include "core/peer.h"
-#include "core/sys.h"
 #include "kipc/object.h"
 #include "names/handover.h"
+#include "names/message.h"
 
 _Static_assert((int)KIPC_KIND_QUEUE == (int)KIPC_SEG_QUEUE, "queue");
 _Static_assert((int)KIPC_KIND_PIPE == (int)KIPC_SEG_PIPE, "pipe");
@@ -152,7 +151,6 @@ KIPC_API int kipc_recv(int sock, struct kipc_object **obj)
 		return r;
 	r = __kipc_handover_unpack(&msg, fds, nfds, obj);
 	if (r)
-		for (uint32_t i = 0; i < nfds; i++)
-			SYS(close(fds[i]));
+		__kipc_close_all(fds, nfds);
 	return r;
 }

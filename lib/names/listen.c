@@ -24,6 +24,7 @@
 #include "kipc/object.h"
 #include "kipc/pipe.h"
 #include "names/client.h"
+#include "names/handover.h"
 #include "names/message.h"
 
 struct kipc_pipe_listener {
@@ -211,7 +212,7 @@ KIPC_API int kipc_pipe_accept(struct kipc_pipe_listener *l, struct kipc_pipe **e
 /* One try, with a pipe of its own: a listener may have got that of an earlier one. */
 static int try_connect(const char *name, const struct kipc_pipe_opts *o, struct kipc_pipe **end)
 {
-	struct kipc_transfer t = { .nfds = __kipc_pipe_object.nfds };
+	struct kipc_handover msg;
 	struct kipc_pipe *ends[2];
 	struct kipc_broker_call c;
 	int r;
@@ -221,11 +222,10 @@ static int try_connect(const char *name, const struct kipc_pipe_opts *o, struct 
 		return r;
 	__kipc_broker_prepare(&c, KIPC_BROKER_CONNECT, KIPC_SEG_PIPE, name);
 	c.once = true;
-	r = __kipc_pipe_object.export(kipc_pipe_object(ends[0]), &t);
+	r = __kipc_handover_pack(kipc_pipe_object(ends[0]), &msg, c.fds);
 	if (!r) {
-		memcpy(c.fds, t.fds, t.nfds * sizeof(int));
-		memcpy(c.req.args, t.args, sizeof(c.req.args));
-		c.req.nfds = (uint16_t)t.nfds;
+		memcpy(c.req.args, msg.args, sizeof(c.req.args));
+		c.req.nfds = (uint16_t)msg.nfds;
 		r = __kipc_broker_call(&c, NULL);
 	}
 	kipc_pipe_close(ends[0]);

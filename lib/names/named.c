@@ -131,6 +131,7 @@ static int gather(struct kipc_broker_call *c, const struct kipc_named *n, struct
 	struct kipc_transfer t = { .nfds = obj->seg.readonly ? 1 : obj->ops->nfds };
 	int r = 0;
 
+	/* not by __kipc_export(): who inherited it over fork and never used it takes no slot for this */
 	if (obj->seg.readonly) {
 		c->req.flags |= KIPC_BROKER_RDONLY;
 		t.fds[0] = obj->seg.fd;
@@ -268,6 +269,8 @@ int __kipc_name_create(const char *name, uint32_t flags, const struct kipc_objec
 	struct kipc_named *n;
 	int r;
 
+	if (!name)
+		return make(NULL, how, obj);
 	do {
 		if (flags & KIPC_NAME_EXISTING) {
 			r = __kipc_name_open(name, 0, ops, obj);

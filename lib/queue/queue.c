@@ -246,8 +246,7 @@ KIPC_API int kipc_queue_create(const char *name, const struct kipc_queue_opts *o
 		r = read_opts(&o, opts, name);
 	if (r)
 		return r;
-	r = name ? __kipc_name_create(name, o.flags, &__kipc_queue_object, make, &o, &obj) :
-		   make(NULL, &o, &obj);
+	r = __kipc_name_create(name, o.flags, &__kipc_queue_object, make, &o, &obj);
 	if (!r)
 		*q = of_object(obj);
 	return r;

@@ -84,9 +84,7 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 					  how.opts.flags & KIPC_ARRAY_FORTRAN);
 	if (r)
 		return r;
-	r = name ? __kipc_name_create(name, how.opts.flags, &__kipc_array_object, array_make, &how,
-				      &obj) :
-		   array_make(NULL, &how, &obj);
+	r = __kipc_name_create(name, how.opts.flags, &__kipc_array_object, array_make, &how, &obj);
 	if (!r)
 		*out = array_of(obj);
 	return r;

@@ -66,9 +66,7 @@ KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_sh
 		r = __kipc_name_check(name);
 	if (r < 0)
 		return r;
-	r = name ? __kipc_name_create(name, how.opts.flags, &__kipc_shm_object, shm_make, &how,
-				      &obj) :
-		   shm_make(NULL, &how, &obj);
+	r = __kipc_name_create(name, how.opts.flags, &__kipc_shm_object, shm_make, &how, &obj);
 	if (!r)
 		*out = shm_of(obj);
 	return r;

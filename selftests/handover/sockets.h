@@ -10,6 +10,7 @@
 #include <kipc/object.h>
 
 #include "kselftest_harness.h"
+#include "send_raw.h"
 #include "uapi/kipc/handover.h"
 
 struct pair {
@@ -40,32 +41,6 @@ static inline int count_fds(void)
 		n++;
 	closedir(d);
 	return n;
-}
-
-/* Sends len bytes with n descriptors; what sendmsg(2) says. */
-static inline ssize_t send_raw(int sock, const void *buf, size_t len, const int *fds, size_t n)
-{
-	union {
-		char buf[CMSG_SPACE(64 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { (void *)buf, len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	ASSERT_LE(n, 64);
-	memset(&control, 0, sizeof(control));
-	if (n) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-	}
-	return sendmsg(sock, &mh, MSG_NOSIGNAL);
 }
 
 static inline struct kipc_handover header(enum kipc_kind kind, uint32_t nfds)

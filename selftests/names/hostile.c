@@ -76,7 +76,7 @@ TEST_F(hostile, messages)
 		if (len == sizeof(req))
 			continue;
 		sock = names_connect(&self->dir);
-		raw_send(sock, &longer, len, NULL, 0);
+		send_raw(sock, &longer, len, NULL, 0);
 		EXPECT_EQ(4711, raw_reply(sock, &reply));
 		close(sock);
 	}
@@ -90,13 +90,13 @@ TEST_F(hostile, messages)
 	/* numbers that don't fit what comes with them */
 	req.nfds = 1;
 	sock = names_connect(&self->dir);
-	raw_send(sock, &req, sizeof(req), NULL, 0);
+	send_raw(sock, &req, sizeof(req), NULL, 0);
 	EXPECT_EQ(4711, raw_reply(sock, &reply));
 	close(sock);
 	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	req.nfds = 0;
 	sock = names_connect(&self->dir);
-	raw_send(sock, &req, sizeof(req), &fd, 1);
+	send_raw(sock, &req, sizeof(req), &fd, 1);
 	EXPECT_EQ(4711, raw_reply(sock, &reply));
 	close(sock);
 	/* well-formed, and makes no sense */
@@ -135,7 +135,7 @@ TEST_F(hostile, a_list_with_any_cursor)
 
 	for (int shift = 0; shift < 64; shift++) {
 		req.cursor = 1ULL << shift;
-		ASSERT_GT(raw_send(sock, &req, sizeof(req), NULL, 0), 0);
+		ASSERT_GT(send_raw(sock, &req, sizeof(req), NULL, 0), 0);
 		ASSERT_EQ(0, raw_reply(sock, &reply));
 		EXPECT_EQ(0, reply.head.count);
 		EXPECT_EQ(0, reply.head.cursor);
@@ -277,7 +277,7 @@ TEST_F(hostile, never_reads)
 	int sock = names_connect(&self->dir), n = 0;
 	struct kipc_shm *s;
 
-	while (n < 10000 && raw_send(sock, &req, sizeof(req), NULL, 0) > 0)
+	while (n < 10000 && send_raw(sock, &req, sizeof(req), NULL, 0) > 0)
 		n++;
 	EXPECT_LT(n, 10000);
 	EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET);
@@ -337,7 +337,7 @@ static int send_lingering(void *arg)
 			fds[0] = fds[1] = l->pair[i + k][0];
 			if (setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
 				return 2;
-			raw_send(sock, &req, sizeof(req), fds, 2);
+			send_raw(sock, &req, sizeof(req), fds, 2);
 		}
 	}
 	return 0;
@@ -469,7 +469,7 @@ static int send_files(void *arg)
 		int sock = names_connect(s->dir);
 
 		req.nfds = (uint16_t)n;
-		raw_send(sock, &req, sizeof(req), fds, n);
+		send_raw(sock, &req, sizeof(req), fds, n);
 		close(sock);
 	}
 	__atomic_store_n(s->sent, 1, __ATOMIC_RELEASE);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "names.h"
+#include "selftests/handover/send_raw.h"
 #include "uapi/kipc/segment.h"
 
 static inline struct kipc_broker_request raw_request(enum kipc_broker_op op, int kind,
@@ -21,32 +22,6 @@ static inline struct kipc_broker_request raw_request(enum kipc_broker_op op, int
 
 	strncpy(req.name, name, sizeof(req.name) - 1);
 	return req;
-}
-
-/* What sendmsg(2) says. */
-static inline ssize_t raw_send(int sock, const void *buf, size_t len, const int *fds, size_t n)
-{
-	union {
-		char buf[CMSG_SPACE(253 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { (void *)buf, len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	ASSERT_LE(n, 253);
-	memset(&control, 0, sizeof(control));
-	if (n) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(n * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-	}
-	return sendmsg(sock, &mh, MSG_NOSIGNAL);
 }
 
 /* The reply's error; 4711: the broker hung up.  Descriptors that come are dropped. */
@@ -66,7 +41,7 @@ static inline int raw_ask(int sock, struct kipc_broker_request *req, const int *
 	struct kipc_broker_list reply;
 
 	req->nfds = (uint16_t)n;
-	if (raw_send(sock, req, sizeof(*req), fds, n) < 0)
+	if (send_raw(sock, req, sizeof(*req), fds, n) < 0)
 		return 4711;
 	return raw_reply(sock, &reply);
 }

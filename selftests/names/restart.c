@@ -153,20 +153,29 @@ static int is_lost(const struct kipc_name *name, void *arg)
 	return name->lost ? 4711 : 4712;
 }
 
-TEST_F(restart, held_by_one_that_hides)
+/* The broker dies while only a process that nobody may look into has the object. */
+static pid_t hidden_holder(const struct names_dir *d, const struct names_kind *k)
 {
-	const struct names_kind *k = variant->kind;
 	struct holder *h = ksft_shared(sizeof(*h));
 	struct kipc_object *obj = NULL;
 	pid_t pid;
 
-	become_nobody(&self->dir);
+	become_nobody(d);
 	h->kind = k;
 	ASSERT_EQ(0, k->create("thing", 0, 0, &obj));
 	pid = ksft_fork(hide, h);
 	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&h->ready, __ATOMIC_ACQUIRE), 10000));
 	kipc_object_close(obj);
-	names_kill(&self->dir);
+	names_kill(d);
+	return pid;
+}
+
+TEST_F(restart, held_by_one_that_hides)
+{
+	const struct names_kind *k = variant->kind;
+	struct kipc_object *obj = NULL;
+	pid_t pid = hidden_holder(&self->dir, k);
+
 	/* the name is kept for it */
 	EXPECT_EQ(-EAGAIN, k->open("thing", 0, &obj));
 	EXPECT_EQ(-EEXIST, k->create("thing", 0, 0, &obj));
@@ -182,17 +191,9 @@ TEST_F(restart, held_by_one_that_hides)
 TEST_F(restart, hidden_one_dies)
 {
 	const struct names_kind *k = variant->kind;
-	struct holder *h = ksft_shared(sizeof(*h));
 	struct kipc_object *obj = NULL;
-	pid_t pid;
+	pid_t pid = hidden_holder(&self->dir, k);
 
-	become_nobody(&self->dir);
-	h->kind = k;
-	ASSERT_EQ(0, k->create("thing", 0, 0, &obj));
-	pid = ksft_fork(hide, h);
-	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&h->ready, __ATOMIC_ACQUIRE), 10000));
-	kipc_object_close(obj);
-	names_kill(&self->dir);
 	EXPECT_EQ(-EAGAIN, k->open("thing", 0, &obj));
 	ksft_kill(pid);
 	ASSERT_TRUE(ksft_wait_for(k->open("thing", 0, &obj) == -ENOENT, 10000));

@@ -19,21 +19,6 @@ FIXTURE_TEARDOWN(rights)
 
 /* ---- modes ---- */
 
-static int create(void *arg)
-{
-	KIPC_OPTS(kipc_shm_opts, o, .mode = *(mode_t *)arg);
-	struct kipc_shm *s;
-	int r = kipc_shm_create("thing", 4096, &o, &s);
-
-	if (r) {
-		ksft_log("create: %s", kipc_strerror(r));
-		return 1;
-	}
-	memset(kipc_shm_addr(s), 'a', 4096);
-	kipc_shm_close(s);
-	return 0;
-}
-
 struct want {
 	int open, readonly;
 };
@@ -100,7 +85,7 @@ TEST_F(modes, open)
 	mode_t mode = variant->mode;
 	struct want want = variant->want;
 
-	run_as(&alice, create, &mode);
+	run_as(&alice, create_thing, &mode);
 	run_as(&variant->user, open_both, &want);
 }
 
@@ -262,7 +247,7 @@ TEST_F(rights, anothers_object)
 {
 	mode_t mode = 0666;
 
-	run_as(&alice, create, &mode);
+	run_as(&alice, create_thing, &mode);
 	run_as(&bob, publish_anothers, &self->dir);
 	EXPECT_EQ(-ENOENT, kipc_shm_unlink("mine"));
 }

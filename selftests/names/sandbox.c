@@ -252,7 +252,7 @@ static int count_lost(const struct names_dir *d)
 	struct kipc_broker_list reply;
 	int sock = names_connect(d), n = 0;
 
-	ASSERT_GT(raw_send(sock, &req, sizeof(req), NULL, 0), 0);
+	ASSERT_GT(send_raw(sock, &req, sizeof(req), NULL, 0), 0);
 	ASSERT_EQ(0, raw_reply(sock, &reply));
 	ASSERT_EQ(2, reply.head.count);
 	for (uint32_t i = 0; i < reply.head.count; i++)

@@ -19,21 +19,6 @@ FIXTURE_TEARDOWN(userns)
 	names_end(&self->dir);
 }
 
-static int create(void *arg)
-{
-	KIPC_OPTS(kipc_shm_opts, o, .mode = *(mode_t *)arg);
-	struct kipc_shm *s;
-	int r = kipc_shm_create("thing", 4096, &o, &s);
-
-	if (r) {
-		ksft_log("create: %s", kipc_strerror(r));
-		return 1;
-	}
-	memset(kipc_shm_addr(s), 'a', 4096);
-	kipc_shm_close(s);
-	return 0;
-}
-
 static void write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -105,7 +90,7 @@ TEST_F(userns, root_in_there)
 	ASSERT_EQ(0, mkdir(self->dir.path, 0755));
 	setenv("KIPC_RUNTIME_DIR", self->dir.path, 1);
 	start_broker(&self->dir, NULL);
-	run_as(&alice, create, &mode);
+	run_as(&alice, create_thing, &mode);
 	run_as(&bob, in_namespace, self->dir.path);
 	run_as(&bob, unlink_bobs, NULL);
 	names_end(&self->dir);

@@ -79,4 +79,20 @@ static inline void start_broker(const struct names_dir *d, const char *const *op
 	ASSERT_EQ(0, ksft_wait(pid));
 }
 
+/* Shared memory named "thing", with that mode. */
+static inline int create_thing(void *arg)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .mode = *(mode_t *)arg);
+	struct kipc_shm *s;
+	int r = kipc_shm_create("thing", 4096, &o, &s);
+
+	if (r) {
+		ksft_log("create: %s", kipc_strerror(r));
+		return 1;
+	}
+	memset(kipc_shm_addr(s), 'a', 4096);
+	kipc_shm_close(s);
+	return 0;
+}
+
 #endif
