@@ -119,7 +119,7 @@ int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *o
 
 static uint32_t count_peers(struct kipc_segment *seg)
 {
-	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers), n = 0;
+	uint32_t high = __kipc_peer_high(seg), n = 0;
 
 	__kipc_peer_sweep(seg, 0);
 	for (uint32_t slot = 1; slot <= high; slot++)
