@@ -316,7 +316,7 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 {
 	uint64_t *swept = &seg->hdr->swept_ns;
 	uint64_t now = (uint64_t)__kipc_now_ns(), last = load_relaxed(swept);
-	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers);
+	uint32_t high = __kipc_peer_high(seg);
 	int n = 0;
 
 	/* a time in the future is a hostile one, or another time namespace's: don't wait for it */
@@ -331,7 +331,8 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 		/* pairs with: take_slot() */
 		if (load_acquire(&__kipc_peer(seg, slot)->state) == KIPC_PEER_FREE)
 			continue;
-		if (__kipc_peer_reap(seg, slot) == 1)
+		/* to ask costs half of what trying to take the byte does */
+		if (!__kipc_peer_alive(seg, slot) && __kipc_peer_reap(seg, slot) == 1)
 			n++;
 	}
 	pthread_mutex_unlock(&seg->peer_mutex);

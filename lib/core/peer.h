@@ -71,6 +71,14 @@ static inline struct kipc_peer *__kipc_peer(const struct kipc_segment *seg, uint
 	return (struct kipc_peer *)(seg->base + KIPC_SEG_PEERS_OFF) + (slot - 1);
 }
 
+/* No slot above this was ever used: what to look through. */
+static inline uint32_t __kipc_peer_high(const struct kipc_segment *seg)
+{
+	uint32_t high = load_relaxed(&seg->hdr->peer_high);
+
+	return high < seg->npeers ? high : seg->npeers;
+}
+
 /* Whether the slot's byte is locked.  Our own slot is alive; one out of range is dead. */
 bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot);
 

@@ -379,7 +379,7 @@ KIPC_API void kipc_manager_close(struct kipc_manager *m)
 
 static uint64_t count_peers(struct kipc_segment *seg)
 {
-	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers);
+	uint32_t high = __kipc_peer_high(seg);
 	uint64_t n = 0;
 
 	for (uint32_t slot = 1; slot <= high; slot++)

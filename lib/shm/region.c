@@ -109,7 +109,7 @@ int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *o
 
 static uint32_t count_peers(struct kipc_segment *seg)
 {
-	uint32_t high = min_of(load_relaxed(&seg->hdr->peer_high), seg->npeers), n = 0;
+	uint32_t high = __kipc_peer_high(seg), n = 0;
 
 	if (!seg->readonly)
 		__kipc_peer_sweep(seg, 0);

@@ -6,13 +6,6 @@
  */
 #include "waitset/waitset.h"
 
-/*
- * Members that a tick looks at, in shared memory, and members whose dead it looks for, which is a
- * system call for each process attached.  So a tick is bounded: about 0.2 ms in a large set.
- */
-#define LOOKS_A_TICK	1024
-#define SWEEPS_A_TICK	64
-
 static int open_source(struct member *m, struct watch *w)
 {
 	return m->of.object->ops->source(m->of.object, w->event, &w->src);
@@ -86,32 +79,32 @@ static void look_round(struct kipc_waitset *ws, struct member *m)
 	}
 }
 
-static void sweep_round(struct kipc_waitset *ws, struct member *m)
+/*
+ * Whether the object may have dead that are ours to find.  In a pipe that one process used at each
+ * end the kernel says when the other end is gone.  If that process is dead and the end isn't, since
+ * somebody has it who never used it, then it is for him to go on, and he repairs what is in his way.
+ */
+static bool worth_a_sweep(const struct member *m)
 {
-	(void)ws;
-	/* as any waiter: whoever swept just before is followed by a tick of ours */
-	__kipc_peer_sweep(&m->of.object->seg, KIPC_TICK_NS / 4);
+	return m->kind != &__kipc_waitset_pipe || __kipc_peer_high(&m->of.object->seg) > 2;
 }
 
-/* The next `limit` objects in the table, no one twice. */
-static void walk(struct kipc_waitset *ws, uint32_t *at, int limit,
-		 void (*visit)(struct kipc_waitset *ws, struct member *m))
+void __kipc_waitset_round(struct kipc_waitset *ws, int64_t since_ns)
 {
-	for (uint32_t i = 0; i < ws->nplaces && limit; i++) {
+	uint64_t share = min_of(since_ns, KIPC_TICK_NS);
+	uint32_t places = (uint32_t)((ws->nplaces * share + KIPC_TICK_NS - 1) / KIPC_TICK_NS);
+
+	while (places--) {
 		struct member *m;
 
-		if (*at >= ws->nplaces)
-			*at = 0;
-		m = ws->places[(*at)++].member;
-		if (m && is_object(m)) {
-			visit(ws, m);
-			limit--;
-		}
+		if (ws->round_at >= ws->nplaces)
+			ws->round_at = 0;
+		m = ws->places[ws->round_at++].member;
+		if (!m || !is_object(m))
+			continue;
+		/* as any waiter: whoever swept just before is followed by a round of ours */
+		if (worth_a_sweep(m))
+			__kipc_peer_sweep(&m->of.object->seg, KIPC_TICK_NS / 4);
+		look_round(ws, m);
 	}
-}
-
-void __kipc_waitset_tick(struct kipc_waitset *ws)
-{
-	walk(ws, &ws->sweep_at, SWEEPS_A_TICK, sweep_round);
-	walk(ws, &ws->look_at, LOOKS_A_TICK, look_round);
 }

@@ -56,17 +56,23 @@ static int kernels_share(const struct kipc_waitset *ws, int max)
 /* The coarse clock costs a few ns only, and is late by up to that. */
 #define COARSE_NS	(10 * NSEC_PER_MSEC)
 
-static void tick_if_due(struct kipc_waitset *ws)
+/*
+ * A set that is always busy makes its rounds in parts, so that no wait takes long; one that sleeps
+ * makes a whole one when it wakes.
+ */
+#define ROUND_PART_NS	(KIPC_TICK_NS / 4)
+
+static void go_round(struct kipc_waitset *ws)
 {
 	struct timespec ts;
 	int64_t now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	now = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-	if (now - ws->ticked_ns < KIPC_TICK_NS - COARSE_NS)
+	if (now - ws->round_ns < ROUND_PART_NS)
 		return;
-	ws->ticked_ns = now;
-	__kipc_waitset_tick(ws);
+	__kipc_waitset_round(ws, now - ws->round_ns + COARSE_NS);
+	ws->round_ns = now;
 }
 
 static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, int max,
@@ -79,7 +85,7 @@ static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, i
 	ws->turn++;
 	for (;;) {
 		__kipc_waitset_settle(ws);
-		tick_if_due(ws);
+		go_round(ws);
 		ws->soon = false;
 		n = 0;
 		room = kernels_share(ws, max);
@@ -93,7 +99,7 @@ static int wait_locked(struct kipc_waitset *ws, struct kipc_waitset_event *ev, i
 		if (deadline)
 			now = __kipc_now_ns();
 		over = now >= deadline;		/* one last question */
-		look = ws->soon ? now + KIPC_OWNER_TICK_NS : ws->ticked_ns + KIPC_TICK_NS;
+		look = ws->soon ? now + KIPC_OWNER_TICK_NS : ws->round_ns + KIPC_TICK_NS;
 		n = __kipc_waitset_ask(ws, ev, max, over ? 0 : min_of(look, deadline));
 		if (n)
 			return n;

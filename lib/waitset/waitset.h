@@ -154,8 +154,8 @@ struct kipc_waitset {
 
 	uint32_t turn;			/* waits so far */
 	uint32_t random;
-	uint32_t look_at, sweep_at;	/* where the next tick goes on */
-	int64_t ticked_ns;
+	uint32_t round_at;		/* the place where the rounds go on */
+	int64_t round_ns;		/* when they last went on */
 	struct kipc_waitset *next, **pprev;	/* every set of the process */
 };
 
@@ -213,8 +213,11 @@ extern const struct member_kind __kipc_waitset_queue, __kipc_waitset_pipe, __kip
 
 /* What holds of an object that is hot; what doesn't goes cold. */
 uint32_t __kipc_waitset_look(struct kipc_waitset *ws, struct member *m);
-/* A tick's round: looks for what nobody rang for, and for the dead. */
-void __kipc_waitset_tick(struct kipc_waitset *ws);
+/*
+ * Goes on with the rounds: looks for what nobody rang for, and for the dead.  Every object has its
+ * turn once in KIPC_TICK_NS; since_ns is how much of that has passed.
+ */
+void __kipc_waitset_round(struct kipc_waitset *ws, int64_t since_ns);
 
 /* ---- where the kernel is asked: poll.c decides, epoll.c and ring.c do ---- */
 

@@ -68,6 +68,15 @@ size_t fuzz_seed_noise(unsigned int i, uint8_t *buf, size_t len)
 	return len;
 }
 
+size_t fuzz_seed_steps(unsigned int i, uint8_t *buf, size_t first, unsigned int ops)
+{
+	size_t n = fuzz_seed_noise(i, buf, 64 + 8 * i);
+
+	for (size_t k = first; i < 16 && k < n; k++)
+		buf[k] = (uint8_t)((buf[k] & 128) | (48 + buf[k] % ops));
+	return i < 48 ? n : 0;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	/* sleeping in ppoll(2) is what world.c understands */

@@ -162,5 +162,10 @@ void fuzz_touch(const void *p, size_t len);
 size_t fuzz_seed(unsigned int i, uint8_t *buf, size_t max);
 /* Bytes that look random, and always the same. */
 size_t fuzz_seed_noise(unsigned int i, uint8_t *buf, size_t len);
+/*
+ * For programs of steps: 48 of them, of which the first 16 do without an enemy: from byte `first` on
+ * they choose among the `ops` operations that begin with number 48.
+ */
+size_t fuzz_seed_steps(unsigned int i, uint8_t *buf, size_t first, unsigned int ops);
 
 #endif

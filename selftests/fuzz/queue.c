@@ -154,11 +154,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(unsigned int i, uint8_t *buf, size_t max)
 {
-	size_t n = fuzz_seed_noise(i, buf, 64 + 8 * i);
-
 	(void)max;
-	/* the first ones without an enemy */
-	for (size_t k = 0; i < 16 && k < n; k++)
-		buf[k] = (uint8_t)((buf[k] & 128) | (48 + buf[k] % 48));
-	return i < 48 ? n : 0;
+	return fuzz_seed_steps(i, buf, 0, 48);
 }

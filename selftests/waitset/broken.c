@@ -55,7 +55,7 @@ static int64_t next(struct kipc_waitset *ws)
 
 static void check_works(self_t *self)
 {
-	without_ticks(self->ws);
+	without_rounds(self->ws);
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(0, put(self->q, 1));
 		EXPECT_EQ(self->queue, next(self->ws));
@@ -137,7 +137,7 @@ TEST_F(broken, forbidden_later)
 	EXPECT_EQ(HOW_EPOLL, self->ws->how);
 }
 
-/* A poll that ends, or can't be armed, is armed again: by the next tick if it failed. */
+/* A poll that ends, or can't be armed, is armed again: by the next round if it failed. */
 TEST_F(broken, a_poll_that_ended)
 {
 	struct watch *w;
@@ -151,7 +151,7 @@ TEST_F(broken, a_poll_that_ended)
 	w = watch_of(m, KIPC_READABLE);
 	__kipc_waitset_ring_cancel(self->ws, w->token);
 	w->token = TOKEN_NONE;
-	self->ws->ticked_ns = 0;
+	self->ws->round_ns = 0;
 	EXPECT_EQ(-EAGAIN, nothing(self->ws));
 	EXPECT_EQ(-EAGAIN, nothing(self->ws));
 	EXPECT_NE(TOKEN_NONE, w->token);

@@ -56,7 +56,7 @@ static int use(void *arg)
 
 	/* a process that ended may have left something: that it hasn't, who asks knows */
 	EXPECT_EQ(-EAGAIN, get(self->q));
-	without_ticks(self->ws);
+	without_rounds(self->ws);
 	EXPECT_EQ(-EAGAIN, nothing(self->ws));
 	for (int i = 0; i < 3; i++) {
 		EXPECT_EQ(0, put(self->q, 1));

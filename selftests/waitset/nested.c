@@ -90,7 +90,7 @@ TEST_F(nested, is_a_level)
 
 	ASSERT_GE(fd, 0);
 	EXPECT_EQ(fd, kipc_waitset_fd(self->a.ws));
-	without_ticks(self->a.ws);
+	without_rounds(self->a.ws);
 	check_level(&self->a, fd);
 }
 

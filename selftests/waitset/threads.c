@@ -277,7 +277,7 @@ TEST_F(threads, no_wake_up_is_lost)
 		EXPECT_GT(kipc_waitset_add_queue(s.ws, s.q[i], KIPC_READABLE, &last[i]), 0);
 		EXPECT_GT(kipc_waitset_add_pipe(s.ws, s.e[i][0], KIPC_READABLE, &last[3 + i]), 0);
 	}
-	without_ticks(s.ws);
+	without_rounds(s.ws);
 	ksft_thread_start(&changer, come_and_go, &s);
 	for (int i = 0; i < 3; i++) {
 		p[i] = (struct producer){ .s = &s, .i = i };

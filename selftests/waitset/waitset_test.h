@@ -130,10 +130,10 @@ static __unused_fn bool asleep(struct kipc_waitset *ws)
 }
 
 /* From here on nothing is found by the set's own rounds: what isn't rung for stays unknown. */
-static __unused_fn void without_ticks(struct kipc_waitset *ws)
+static __unused_fn void without_rounds(struct kipc_waitset *ws)
 {
 	pthread_mutex_lock(&ws->mutex);
-	ws->ticked_ns = KIPC_DEADLINE_NEVER / 2;
+	ws->round_ns = KIPC_DEADLINE_NEVER / 2;
 	pthread_mutex_unlock(&ws->mutex);
 }
 

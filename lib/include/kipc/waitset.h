@@ -10,8 +10,7 @@
  *		io_uring (epoll where it is refused).
  * Fairness	All that is ready gets its turn, however small the batches are.
  * Death	A pipe whose other end was killed hangs up at once.  What else a dead process left
- *		in a queue or pipe is found by the set's own rounds, ten times a second, 64 members
- *		each: in a set of n, after 0.1 + n / 640 seconds at the most.
+ *		in a queue or pipe is found by the set's own rounds, ten times a second.
  * Threads	One thread waits, another one that tries gets -EBUSY.  All other calls may be made
  *		from any thread at any time, also while one waits.
  * Fork		A child may go on using the set: it has the same members, and neither takes events
