@@ -70,10 +70,14 @@ TEST_F(ro, a_store_is_a_fault)
 
 TEST_F(ro, not_handed_on)
 {
-	int sv[2];
+	char bytes[KIPC_EXPORT_BYTES];
+	int sv[2], fds[KIPC_EXPORT_FDS];
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv));
 	EXPECT_EQ(-EACCES, kipc_send(sv[0], self->reader));
+	EXPECT_EQ(-EACCES, kipc_export(self->reader, bytes, sizeof(bytes), fds, KIPC_EXPORT_FDS));
+	EXPECT_EQ(-EACCES, kipc_export_env(self->reader, "reader"));
+	EXPECT_TRUE(getenv("KIPC_FDS") == NULL);
 }
 
 TEST_F(ro, checked)

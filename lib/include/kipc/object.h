@@ -73,7 +73,7 @@ KIPC_API int kipc_send(int sock, struct kipc_object *obj);
  * dropped; a stream is out of step then and had better be closed); -EPROTONOSUPPORT (from another
  * version); -EINVAL (NULL, or sock is no UNIX socket); what the socket says: -EBADF, -ENOTSOCK,
  * -ENOTCONN; -EUSERS (as many processes as it has room for are attached), -EACCES (its mode doesn't
- * let this user read and write; or it was given for reading only, which is not in this version),
+ * let this user read and write; or what came is for reading only),
  * -EMFILE, -ENFILE, -ENOMEM, -ENOENT (/proc isn't mounted): the message is lost, the sender may try
  * again.  Blocks as the socket does until there is a message; -EAGAIN if the socket has O_NONBLOCK
  * or SO_RCVTIMEO.  Signals don't end it.  Since 0.1.
