@@ -6,7 +6,9 @@
  * of the doorbell is one-shot and exclusive, so a ring of the bell wakes one sleeper.  It must not
  * outlive the sleep: an armed poll of a thread that runs would swallow the wake-up of one that
  * sleeps.  So every way out that isn't its completion cancels it, and waits until the kernel has
- * said which of the two it was.
+ * said which of the two it was.  A cancellation may miss: while the poll is being woken the kernel
+ * doesn't find it, or says -EALREADY, and if whoever rang has been served by then and the descriptor
+ * is drained, it arms the poll again by itself.  So one that missed is repeated.
  *
  * The poll of the hang-up descriptor isn't exclusive and swallows nothing; it stays armed from one
  * sleep to the next as long as the same hang-up token is waited for, and is cancelled together with
@@ -36,6 +38,7 @@ struct thread_ring {
 	uint64_t epoch;		/* of the process that made it */
 	uint64_t last_id;
 	uint64_t bell_id;	/* the poll armed now, or 0 */
+	uint64_t cancel_id;	/* what cancels it now, or 0 */
 	uint64_t hup_id;	/* likewise */
 	uint64_t hup_token;	/* what hup_id stands for */
 	struct thread_ring *next, **pprev;	/* every ring of the process */
@@ -173,12 +176,13 @@ static uint64_t arm(struct thread_ring *tr, int fd, unsigned int events)
 	return tr->last_id;
 }
 
-static void disarm(struct thread_ring *tr, uint64_t id)
+static uint64_t disarm(struct thread_ring *tr, uint64_t id)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&tr->ring);
 
-	io_uring_prep_poll_remove(sqe, id);
+	io_uring_prep_cancel64(sqe, id, 0);
 	io_uring_sqe_set_data64(sqe, ++tr->last_id);
+	return tr->last_id;
 }
 
 /* Takes all completions that are there; what they mean for this sleep. */
@@ -197,6 +201,9 @@ static int harvest(struct thread_ring *tr)
 			/* an error means that the poll can't be trusted to come: look and go on */
 			if (cqe->res != -ECANCELED)
 				got |= 1;
+		} else if (id == tr->cancel_id) {
+			if (cqe->res)
+				tr->cancel_id = 0;	/* missed */
 		} else if (id == tr->hup_id) {
 			tr->hup_id = 0;
 			if (cqe->res != -ECANCELED)
@@ -225,6 +232,24 @@ static int enter(struct thread_ring *tr, int64_t until_ns)
 static bool broken(int r)
 {
 	return r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY;
+}
+
+/*
+ * Ends the bell's poll.  By the tick it is tried again whatever the kernel said: nothing is waited for
+ * without an end (design.md, rule 7).  *r: the last enter()'s result.  As harvest().
+ */
+static int call_off(struct thread_ring *tr, int *r)
+{
+	int got = 0;
+
+	tr->cancel_id = 0;
+	while (tr->bell_id && !broken(*r)) {
+		if (!tr->cancel_id || *r == -ETIME)
+			tr->cancel_id = disarm(tr, tr->bell_id);
+		*r = enter(tr, __kipc_now_ns() + KIPC_OWNER_TICK_NS);
+		got |= harvest(tr);
+	}
+	return got;
 }
 
 int __kipc_sleep_uring(int bell_fd, int hup_fd, uint64_t hup_token, int64_t until_ns)
@@ -264,12 +289,7 @@ int __kipc_sleep_uring(int bell_fd, int hup_fd, uint64_t hup_token, int64_t unti
 	}
 	if (!got && (r == -EAGAIN || r == -EBUSY))
 		failed = r;
-	if (tr->bell_id && !broken(r))
-		disarm(tr, tr->bell_id);
-	while (tr->bell_id && !broken(r)) {
-		r = enter(tr, INT64_MAX);
-		got |= harvest(tr);
-	}
+	got |= call_off(tr, &r);
 	if (broken(r)) {
 		drop_mine();	/* which disarms, too */
 		failed = r;

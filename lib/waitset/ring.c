@@ -123,7 +123,8 @@ static bool cancel(struct waitset_ring *ring, uint64_t token)
 
 	if (!sqe)
 		return false;
-	io_uring_prep_poll_remove(sqe, token);
+	/* unlike IORING_OP_POLL_REMOVE it also ends a multishot poll that is just being woken */
+	io_uring_prep_cancel64(sqe, token, 0);
 	io_uring_sqe_set_data64(sqe, TOKEN_NONE);
 	return true;
 }

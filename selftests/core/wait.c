@@ -391,6 +391,53 @@ TEST_F(wait, rings_do_not_put_off_the_look_for_the_dead)
 	ksft_thread_join(&t);
 }
 
+struct napper {
+	int fd;
+	uint32_t stop;
+	uint32_t naps;
+};
+
+/* Sleeps that are over before they begin: each has its poll called off. */
+static int nap_on(void *arg)
+{
+	struct napper *n = arg;
+
+	while (!load_acquire(&n->stop)) {
+		__kipc_sleep(n->fd, -1, 0, 0);
+		fetch_add(&n->naps, 1);
+	}
+	return 0;
+}
+
+/*
+ * A poll is called off at the moment in which it is woken, for something that is gone by the time the
+ * kernel looks: it arms it again behind the cancellation's back.  (Chance: without the repetition two
+ * of five seconds of this hung.)
+ */
+TEST_F(wait, called_off_while_it_is_woken_in_vain)
+{
+	struct napper n = { .fd = self->c.bells[0].fd };
+	int64_t end = __kipc_now_ns() + NSEC_PER_SEC;
+	struct ksft_thread t;
+	uint32_t naps;
+
+	NEEDS_THREADS();
+	ksft_thread_start(&t, nap_on, &n);
+	while (__kipc_now_ns() < end) {
+		int64_t until = __kipc_now_ns() + rand() % 5000;
+		uint64_t one = 1;
+
+		while (__kipc_now_ns() < until)
+			cpu_relax();
+		ASSERT_EQ(sizeof(one), write(n.fd, &one, sizeof(one)));
+		ASSERT_EQ(sizeof(one), read(n.fd, &one, sizeof(one)));
+	}
+	naps = load_acquire(&n.naps);
+	ASSERT_TRUE(ksft_wait_for(load_acquire(&n.naps) - naps > 100, 5000));
+	store_release(&n.stop, 1);
+	ksft_thread_join(&t);
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
