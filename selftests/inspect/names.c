@@ -8,6 +8,9 @@
 
 #define NOBODY 65534
 
+/* Of the queue: other runs on this machine have others. */
+static char name[32];
+
 FIXTURE(names)
 {
 	struct names_dir dir;
@@ -22,7 +25,8 @@ FIXTURE_SETUP(names)
 	names_begin(&self->dir);
 	/* another user may come in, as with the instance of the whole system */
 	ASSERT_EQ(0, chmod(self->dir.path, 0755));
-	ASSERT_EQ(0, kipc_queue_create("inspected", &opts, &self->q));
+	snprintf(name, sizeof(name), "inspected-%d", getpid());
+	ASSERT_EQ(0, kipc_queue_create(name, &opts, &self->q));
 	ASSERT_EQ(0, kipc_queue_put(self->q, "x", 1, KIPC_NOWAIT));
 }
 
@@ -41,7 +45,7 @@ static void leave(struct kipc_queue **q)
 
 static void expect_list(const char *script)
 {
-	struct run r = inspect("list", "-J", "inspected");
+	struct run r = inspect("list", "-J", name);
 
 	EXPECT_EQ(0, r.code);
 	EXPECT_STREQ("", r.err);
@@ -56,15 +60,15 @@ TEST_F(names, by_name)
 
 	ASSERT_LT(0, asprintf(&script,
 			      "assert len(objects) == 1 and o['kind'] == 'queue'\n"
-			      "assert o['name'] == 'inspected' and o['state'] == ['ok']\n"
+			      "assert o['name'] == '%s' and o['state'] == ['ok']\n"
 			      "assert o['depth'] == 1 and o['capacity'] == 3\n"
 			      "assert o['peers'] == 1 and set(o['holder_pids']) == {%d, %d}\n",
-			      getpid(), names_broker(&self->dir)));
+			      name, getpid(), names_broker(&self->dir)));
 	expect_list(script);
 	free(script);
-	r = inspect("show", "-J", "inspected");
+	r = inspect("show", "-J", name);
 	EXPECT_EQ(0, r.code);
-	EXPECT_JSON(r.out, "assert o['summary']['name'] == 'inspected'");
+	EXPECT_TRUE(strstr(r.out, name) != NULL);
 	run_free(&r);
 	r = inspect("list", "inspect");
 	EXPECT_EQ(1, r.code);
@@ -89,12 +93,12 @@ TEST_F(names, nobody_has_it)
 
 	leave(&self->q);
 	expect_list("assert o['peers'] == 0 and o['depth'] == 1 and o['state'] == ['ok']");
-	r = inspect("gc", "-J", "inspected");
+	r = inspect("gc", "-J", name);
 	EXPECT_EQ(0, r.code);
 	EXPECT_JSON(r.out, "assert objects == []");
 	run_free(&r);
-	ASSERT_EQ(0, kipc_queue_unlink("inspected"));
-	EXPECT_TRUE(ksft_wait_for(says(1, "no object named", "list", "inspected"), 5000));
+	ASSERT_EQ(0, kipc_queue_unlink(name));
+	EXPECT_TRUE(ksft_wait_for(says(1, "no object named", "list", name), 5000));
 }
 
 struct leftover {
@@ -124,7 +128,7 @@ TEST_F(names, orphan_that_had_a_name)
 	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&l->ready, __ATOMIC_ACQUIRE) < 0, 5000));
 	leave(&self->q);
 	expect_list("assert o['peers'] == 0 and o['state'] == ['ok']");
-	ASSERT_EQ(0, kipc_queue_unlink("inspected"));
+	ASSERT_EQ(0, kipc_queue_unlink(name));
 	EXPECT_TRUE(ksft_wait_for(says(0, " orphan ", "gc", pid_target(pid)), 5000));
 	ksft_kill(pid);
 }
@@ -137,17 +141,17 @@ TEST_F(names, through_the_broker_alone)
 
 	if (geteuid())
 		SKIP("only root can be two users");
-	r = inspect_as(NOBODY, "list", "-J", "inspected");
+	r = inspect_as(NOBODY, "list", "-J", name);
 	EXPECT_EQ(0, r.code);
-	EXPECT_JSON(r.out, "assert len(objects) == 1 and o['object'] == 'inspected', o\n"
+	EXPECT_JSON(r.out, "assert len(objects) == 1 and o['object'] == o['name'], o\n"
 			   "assert o['depth'] == 1 and o['peers'] == 1, o\n"
 			   "assert o['state'] == ['ok'] and o['holder_pids'] == [], o\n");
 	run_free(&r);
-	r = inspect_as(NOBODY, "dump", "inspected");
+	r = inspect_as(NOBODY, "dump", name);
 	EXPECT_EQ(0, r.code);
 	EXPECT_TRUE(strchr(r.out, 'x') != NULL);
 	run_free(&r);
-	r = inspect_as(NOBODY, "check", "inspected");
+	r = inspect_as(NOBODY, "check", name);
 	EXPECT_EQ(0, r.code);
 	run_free(&r);
 	/* one that may not be opened is counted */
@@ -175,12 +179,12 @@ TEST_F(names, repaired)
 	ASSERT_TRUE(WIFSIGNALED(ksft_wait(ksft_fork(die_with_a_message, self->q))));
 	leave(&self->q);
 	expect_list("assert o['state'] == ['dead owner'] and o['peers'] == 0, o");
-	r = inspect("gc", "--force", "-J", "inspected");
+	r = inspect("gc", "--force", "-J", name);
 	EXPECT_EQ(0, r.code);
 	EXPECT_JSON(r.out, "assert o['result'] == 'repaired', o");
 	run_free(&r);
 	expect_list("assert o['state'] == ['ok'] and o['depth'] == 1, o");
-	ASSERT_EQ(0, kipc_queue_open("inspected", NULL, &self->q));
+	ASSERT_EQ(0, kipc_queue_open(name, NULL, &self->q));
 	EXPECT_EQ(1, kipc_queue_get(self->q, &c, 1, KIPC_NOWAIT));
 }
 
@@ -192,8 +196,8 @@ TEST_F(names, broker_that_is_stopped)
 
 	ASSERT_EQ(0, kill(broker, SIGSTOP));
 	r = inspect("list", "-n");
-	EXPECT_EQ(0, r.code);
-	EXPECT_TRUE(strstr(r.out, "inspected") != NULL);
+	EXPECT_TRUE(r.code == 0 || r.code == 3);	/* others on this machine may have damage */
+	EXPECT_TRUE(strstr(r.out, name) != NULL);
 	EXPECT_TRUE(strstr(r.err, "the broker of names: Connection timed out\n") != NULL);
 	run_free(&r);
 	ASSERT_EQ(0, kill(broker, SIGCONT));
@@ -204,16 +208,16 @@ TEST_F(names, none_is_started)
 	struct run r;
 
 	names_kill(&self->dir);
-	r = inspect("list", "-J", "inspected");
+	r = inspect("list", "-J", name);
 	EXPECT_EQ(0, r.code);
 	EXPECT_STREQ("", r.err);
 	run_free(&r);
 	EXPECT_EQ(0, names_broker(&self->dir));
 	/* nor in a folder that others may write to asked */
-	ASSERT_EQ(0, kipc_queue_unlink("inspected"));
+	ASSERT_EQ(0, kipc_queue_unlink(name));
 	ASSERT_EQ(0, chmod(self->dir.path, 0777));
 	r = inspect("list", "-n");
-	EXPECT_EQ(0, r.code);
+	EXPECT_TRUE(r.code == 0 || r.code == 3);	/* others on this machine may have damage */
 	EXPECT_TRUE(strstr(r.err, "the broker of names: Operation not permitted\n") != NULL);
 	run_free(&r);
 	ASSERT_EQ(0, chmod(self->dir.path, 0700));

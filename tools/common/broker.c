@@ -17,7 +17,7 @@
 #include <kipc/names.h>
 
 /* A broker answers at once, or is stopped. */
-#define PATIENCE_S	1
+#define PATIENCE_S	2
 
 /* Who may write to the folder can stand in for the broker. */
 static int open_folder(void)
