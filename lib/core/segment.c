@@ -69,7 +69,8 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 	hdr->body_off = seg->body_off;
 	hdr->page_size = seg->page_size;
 	hdr->npeers = seg->npeers;
-	hdr->flags = seg->map_size > seg->size ? KIPC_SEG_F_GROWS : 0;
+	hdr->flags = (seg->map_size > seg->size ? KIPC_SEG_F_GROWS : 0) |
+		     (seg->thp ? KIPC_SEG_F_THP : 0);
 	hdr->creator_pid = (uint32_t)getpid();
 	hdr->creator_uid = (uint32_t)geteuid();
 	hdr->created_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
@@ -80,45 +81,47 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 }
 
 /* The file and its mapping, or nothing. */
-static int make_memory(struct kipc_segment *seg, const struct kipc_segment_spec *spec,
-		       enum kipc_huge huge)
+static int make_memory(struct kipc_segment *seg, const struct kipc_segment_spec *spec)
 {
 	static const char *const labels[] = { "kipc", "kipc:queue", "kipc:pipe",
 					      "kipc:shm", "kipc:array", "kipc:manager" };
-	const char *label = labels[seg->ops->kind < ARRAY_SIZE(labels) ? seg->ops->kind : 0];
 	uint64_t populate = min_of(spec->populate, spec->body_size);
+	struct kipc_memory_spec want = {
+		.label = labels[seg->ops->kind < ARRAY_SIZE(labels) ? seg->ops->kind : 0],
+		.size = seg->body_off + spec->body_size,
+		.max_size = seg->body_off + spec->max_body_size,
+		.populate = populate ? seg->body_off + populate : 0,
+		.huge = spec->huge,
+		.threads = spec->threads,
+		.place = spec->place,
+	};
 	struct kipc_memory mem;
-	void *addr;
 	int r;
 
-	r = __kipc_memory_create(&mem, label, seg->body_off + spec->body_size,
-				 seg->body_off + populate, huge);
+	if (max_of(want.size, want.max_size) > MAX_SIZE)
+		return -EOVERFLOW;
+	r = __kipc_memory_create(&mem, &want);
 	if (r)
 		return r;
-	seg->size = mem.size;
-	seg->page_size = mem.page_size;
-	seg->map_size = mem.size;
-	if (spec->max_body_size > spec->body_size)
-		seg->map_size = max_of(seg->map_size, align_up(seg->body_off + spec->max_body_size,
-							       mem.page_size));
 	r = -EOVERFLOW;
-	if (seg->map_size > MAX_SIZE)
-		goto out_close;
+	if (mem.map_size > MAX_SIZE)	/* it is, when it is rounded up */
+		goto out_memory;
 	r = (int)SYS(fchmod(mem.fd, spec->mode ? spec->mode : 0600));
+	if (!r && spec->lock)
+		r = (int)SYS(mlock(mem.addr, want.populate ? want.populate : mem.size));
 	if (r)
-		goto out_close;
-	r = __kipc_memory_map(mem.fd, seg->map_size, seg->page_size, false, mem.thp, &addr);
-	if (r)
-		goto out_close;
+		goto out_memory;
 	seg->fd = mem.fd;
-	seg->base = addr;
-	seg->hdr = addr;
-	if (populate)
-		__kipc_memory_populate(addr, seg->body_off + populate, mem.thp);
+	seg->base = mem.addr;
+	seg->hdr = mem.addr;
+	seg->size = mem.size;
+	seg->map_size = mem.map_size;
+	seg->page_size = mem.page_size;
+	seg->thp = mem.huge == KIPC_HUGE_THP;
 	return 0;
 
-out_close:
-	SYS(close(mem.fd));
+out_memory:
+	__kipc_memory_destroy(&mem);
 	return r;
 }
 
@@ -142,29 +145,9 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 	if (spec->body_size > MAX_SIZE || spec->max_body_size > MAX_SIZE)
 		return -EOVERFLOW;
 
-	r = make_memory(seg, spec, spec->huge);
-	/* the room to grow is reserved in huge pages as well, and there may not be so many */
-	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY && seg->page_size == KIPC_PAGE_1G)
-		r = make_memory(seg, spec, KIPC_HUGE_2M);
-	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY)
-		r = make_memory(seg, spec, KIPC_HUGE_THP);
-	if (r)
-		return r;
-	if (spec->lock) {
-		uint64_t populate = min_of(spec->populate, spec->body_size);
-
-		r = (int)SYS(mlock(seg->base, populate ? seg->body_off + populate : seg->size));
-		if (r)
-			goto out_unmap;
-	}
-	fill_header(seg->hdr, ops, spec, seg);
-	return 0;
-
-out_unmap:
-	munmap(seg->base, seg->map_size);
-	seg->base = NULL;
-	SYS(close(seg->fd));
-	seg->fd = -1;
+	r = make_memory(seg, spec);
+	if (!r)
+		fill_header(seg->hdr, ops, spec, seg);
 	return r;
 }
 
@@ -269,7 +252,8 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->body_off = hdr.body_off;
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
-	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, false, false, &addr);
+	seg->thp = (hdr.flags & KIPC_SEG_F_THP) && hdr.page_size == KIPC_PAGE_4K;
+	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, false, seg->thp, &addr);
 	if (r)
 		goto out_fd;
 	seg->base = addr;

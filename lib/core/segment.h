@@ -25,6 +25,7 @@
 
 #include "core/atomic.h"
 #include "core/compiler.h"
+#include "core/numa.h"
 #include "core/point.h"
 #include "kipc/base.h"
 #include "uapi/kipc/segment.h"
@@ -78,6 +79,7 @@ struct kipc_segment {
 	int fd;				/* the memfd, shared over fork */
 	int lock_fd;			/* a description of our own; holds our slot's lock */
 	bool readonly;			/* mapped PROT_READ, no slot */
+	bool thp;			/* mapped for transparent huge pages */
 	const struct kipc_segment_ops *ops;
 	struct kipc_bell *bells;	/* the kind's doorbells, for repairs; may be NULL */
 	uint32_t nbells;
@@ -96,6 +98,8 @@ struct kipc_segment_spec {
 	uint64_t populate;		/* bytes of the body to allocate and map now; the rest is
 					   sparse, touched later */
 	bool lock;			/* mlock() what is populated */
+	uint32_t threads;		/* that populate; 0: as __kipc_memory_fill() thinks */
+	struct kipc_numa_place place;	/* the nodes that the memory comes from */
 	uint64_t compat, ro_compat, incompat;
 	mode_t mode;			/* permission bits of the memfd, of 0666; 0: 0600 */
 };
@@ -116,7 +120,8 @@ uint32_t __kipc_stamp(const uint32_t *sizes, size_t n);
 
 /*
  * 0 and *seg filled; -EINVAL, -ENOMEM (no memory, no huge pages), -EMFILE, -ENFILE, -ENOSPC,
- * -EOVERFLOW (size).  seg->base + seg->body_off is zeroed.  On error nothing is left behind.
+ * -EOVERFLOW (size), and what __kipc_numa_place() and mlock(2) say.  seg->base + seg->body_off is
+ * zeroed.  On error nothing is left behind.
  */
 int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_ops *ops,
 			  const struct kipc_segment_spec *spec);

@@ -27,9 +27,10 @@ static const struct kipc_segment_ops array_segment = {
 
 static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opts)
 {
-	_Static_assert(sizeof(struct kipc_array_opts) == sizeof(struct kipc_shm_opts),
-		       "the array's options have the form of the region's");
-	return __kipc_region_opts(o, opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN);
+	_Static_assert(offsetof(struct kipc_array_opts, numa_nodes) ==
+			       offsetof(struct kipc_shm_opts, numa_nodes),
+		       "the array's options are a part of the region's");
+	return __kipc_region_opts(o, sizeof(*opts), opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN);
 }
 
 KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,

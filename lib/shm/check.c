@@ -33,6 +33,14 @@ static void check_seq(struct kipc_check *c, const struct kipc_shm_head *h, uint6
 				   (unsigned long long)h->seq);
 }
 
+static void check_numa(struct kipc_check *c, const struct kipc_shm_head *h, uint64_t off)
+{
+	struct kipc_numa_place p = { .policy = (enum kipc_numa)h->numa, .nodes = h->numa_nodes };
+
+	check_that(c, __kipc_numa_valid(&p), KIPC_FINDING_GEOMETRY, off + AT(numa),
+		   "NUMA policy %u with the nodes %#llx", h->numa, (unsigned long long)h->numa_nodes);
+}
+
 /* The head that both have; false: it can't be read, or there is no place for the data. */
 static bool check_head(struct kipc_check *c, uint32_t stamp, struct kipc_shm_head *h)
 {
@@ -44,6 +52,7 @@ static bool check_head(struct kipc_check *c, uint32_t stamp, struct kipc_shm_hea
 				   __kipc_check_read(c, off, h, sizeof(*h)),
 			KIPC_FINDING_GEOMETRY, off, "the file ends before its description"))
 		return false;
+	check_numa(c, h, off);
 	return check_that(c, !(h->data_off % KIPC_SHM_HEAD_SIZE) &&
 				     h->data_off >= off + KIPC_SHM_HEAD_SIZE &&
 				     __kipc_segment_at(c->seg, h->data_off, h->size),

@@ -4,26 +4,38 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/memory.h"
 #include "core/opts.h"
 #include "core/peer.h"
 #include "core/sys.h"
 #include "shm/region.h"
 
-#define STAT_MIN_SIZE	sizeof(struct kipc_shm_stat)	/* of 0.1 */
+/* What the first users of these structs knew of them. */
+#define OPTS_MIN_SIZE	offsetof(struct kipc_shm_opts, numa)
+#define STAT_MIN_SIZE	offsetof(struct kipc_shm_stat, huge)
 
 static struct kipc_region *region_of(struct kipc_segment *seg)
 {
 	return container_of(seg, struct kipc_region, obj.seg);
 }
 
-int __kipc_region_opts(struct kipc_shm_opts *opts, const void *src, uint32_t flags)
+static struct kipc_numa_place place_of(const struct kipc_shm_opts *opts)
 {
-	int r = __kipc_opts_read(opts, sizeof(*opts), sizeof(*opts), src);
+	return (struct kipc_numa_place){ .policy = opts->numa, .nodes = opts->numa_nodes };
+}
 
+int __kipc_region_opts(struct kipc_shm_opts *opts, size_t known, const void *src, uint32_t flags)
+{
+	struct kipc_numa_place place;
+	int r;
+
+	memset(opts, 0, sizeof(*opts));
+	r = __kipc_opts_read(opts, known, OPTS_MIN_SIZE, src);
 	if (r)
 		return r;
+	place = place_of(opts);
 	if (opts->flags & ~flags || (unsigned int)opts->huge > KIPC_HUGE_TRY ||
-	    opts->mode & ~0777u || opts->max_peers > KIPC_PEER_MAX)
+	    opts->mode & ~0777u || opts->max_peers > KIPC_PEER_MAX || !__kipc_numa_valid(&place))
 		return -EINVAL;
 	return 0;
 }
@@ -57,6 +69,8 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 		.huge = opts->huge,
 		.populate = KIPC_SHM_HEAD_SIZE,
 		.lock = opts->flags & KIPC_SHM_LOCK,
+		.threads = opts->threads,
+		.place = place_of(opts),
 		.mode = opts->mode,
 	};
 	struct kipc_shm_head *head;
@@ -73,6 +87,9 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 	head = __kipc_segment_body(seg);
 	head->data_off = rg->data_off = seg->body_off + KIPC_SHM_HEAD_SIZE;
 	head->size = rg->size = size;
+	head->numa = opts->numa;
+	head->numa_nodes = opts->numa_nodes;
+	rg->locked = spec.lock;
 	rg->data = seg->base + rg->data_off;
 	region_init(rg, head);
 	return 0;
@@ -117,6 +134,40 @@ int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *o
 	return __kipc_segment_open(&rg->obj.seg, seg_ops, t->fds[0]);
 }
 
+static enum kipc_huge huge_of(const struct kipc_segment *seg)
+{
+	switch (seg->page_size) {
+	case KIPC_PAGE_1G:
+		return KIPC_HUGE_1G;
+	case KIPC_PAGE_2M:
+		return KIPC_HUGE_2M;
+	}
+	return seg->thp ? KIPC_HUGE_THP : KIPC_HUGE_NONE;
+}
+
+/* What the memory is; file: the segment's. */
+static int stat_memory(struct kipc_region *rg, const struct stat *file, struct kipc_shm_stat *st)
+{
+	struct kipc_segment *seg = &rg->obj.seg;
+	struct kipc_memory_use use = { 0 };
+	int r;
+
+	st->page_size = seg->page_size;
+	st->resident = (uint64_t)file->st_blocks * 512;
+	st->populated = st->resident >= align_up(rg->data_off + rg->size, seg->page_size);
+	st->huge = huge_of(seg);
+	st->numa = (enum kipc_numa)load_relaxed(&rg->lock.head->numa);
+	st->numa_nodes = load_relaxed(&rg->lock.head->numa_nodes);
+	if (seg->thp || rg->locked) {
+		r = __kipc_memory_use(seg->base, seg->map_size, &use);
+		if (r)
+			return r;
+	}
+	st->locked = use.locked;
+	st->huge_bytes = seg->page_size == KIPC_PAGE_4K ? use.huge : st->resident;
+	return 0;
+}
+
 static uint32_t count_peers(struct kipc_segment *seg)
 {
 	uint32_t high = __kipc_peer_high(seg), n = 0;
@@ -144,13 +195,14 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 	now.peers = count_peers(seg);	/* first: it repairs what the dead left */
 	state = __kipc_seq_look(&rg->lock, &seq);
 	now.size = rg->size;
-	now.page_size = seg->page_size;
-	now.resident = (uint64_t)file.st_blocks * 512;
 	now.writes = seq / KIPC_SHM_SEQ_STEP;
 	now.healed = load_relaxed(&rg->lock.head->healed);
 	now.max_peers = seg->npeers;
 	now.writing = state == KIPC_SEQ_WRITING;
 	now.torn = state == KIPC_SEQ_TORN;
+	r = stat_memory(rg, &file, &now);
+	if (r)
+		return r;
 	memcpy(st, &now, min_of(st->sz, sizeof(now)));
 	return 0;
 }

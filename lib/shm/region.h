@@ -19,6 +19,7 @@ struct kipc_region {
 	uint8_t *data;
 	uint64_t data_off;
 	uint64_t size;		/* bytes of data, as asked for */
+	bool locked;		/* by mlock(2), in the process that created it */
 };
 
 struct kipc_shm {
@@ -28,8 +29,11 @@ struct kipc_shm {
 /* KIPC_SHM_* that every region knows. */
 #define KIPC_REGION_FLAGS	(KIPC_SHM_POPULATE | KIPC_SHM_LOCK)
 
-/* Reads and checks options; the array's have the same form.  0, -EINVAL, -E2BIG. */
-int __kipc_region_opts(struct kipc_shm_opts *opts, const void *src, uint32_t flags);
+/*
+ * Reads and checks options, of which the caller knows the first `known` bytes: the array's are a part
+ * of the region's.  0, -EINVAL, -E2BIG.
+ */
+int __kipc_region_opts(struct kipc_shm_opts *opts, size_t known, const void *src, uint32_t flags);
 
 /* For the creating functions: 0 for NULL, -ENOTSUP for a valid name, -EINVAL. */
 int __kipc_region_anonymous(const char *name);

@@ -36,7 +36,7 @@ KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_sh
 
 	if (!out || !size)
 		return -EINVAL;
-	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS);
+	r = __kipc_region_opts(&o, sizeof(o), opts, KIPC_REGION_FLAGS);
 	if (!r)
 		r = __kipc_region_anonymous(name);
 	if (r)
@@ -63,7 +63,7 @@ KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts,
 
 	if (!out)
 		return -EINVAL;
-	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS);
+	r = __kipc_region_opts(&o, sizeof(o), opts, KIPC_REGION_FLAGS);
 	return r ? r : __kipc_region_named(name);
 }
 

@@ -58,6 +58,8 @@ TEST_F(head, header)
 	DAMAGE(h->max_size, ~0ULL, HEADER, "may grow to");
 	DAMAGE(h->flags, h->flags ^ KIPC_SEG_F_GROWS, HEADER, "flags");
 	DAMAGE(h->flags, h->flags | 0x80, HEADER, "flags");
+	if (h->page_size != KIPC_PAGE_4K)
+		DAMAGE(h->flags, h->flags | KIPC_SEG_F_THP, HEADER, "flags");
 	DAMAGE(h->body_off, 100, HEADER, "the body begins at 100");
 	DAMAGE(h->body_off, 1ULL << 50, HEADER, "the body begins at");
 	DAMAGE(h->page_size, 123, HEADER, "pages of 123 bytes");

@@ -39,6 +39,13 @@ TEST_F(region, description)
 	DAMAGE(self->head->size, 0, GEOMETRY, variant->kind == SHM ? "of no bytes" : "array: ");
 }
 
+TEST_F(region, nodes)
+{
+	DAMAGE(self->head->numa, 77, GEOMETRY, "NUMA policy 77");
+	DAMAGE(self->head->numa, KIPC_NUMA_BIND, GEOMETRY, "NUMA policy 1 with the nodes 0");
+	DAMAGE(self->head->numa_nodes, 5, GEOMETRY, "with the nodes 0x5");
+}
+
 TEST_F(region, sequence)
 {
 	DAMAGE(self->head->seq, KIPC_SHM_SEQ_STEP | KIPC_SHM_SEQ_SLEEPERS, SEQUENCE,

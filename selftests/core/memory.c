@@ -191,14 +191,32 @@ TEST(hugetlb_opened_elsewhere)
 
 TEST(sizes_that_can_not_be)
 {
+	static const struct {
+		uint64_t size, max;
+		enum kipc_huge huge;
+		int error;
+	} bad[] = {
+		{ 0, 0, KIPC_HUGE_NONE, -EINVAL },
+		{ 0, 4096, KIPC_HUGE_NONE, -EINVAL },
+		{ UINT64_MAX, 0, KIPC_HUGE_NONE, -EOVERFLOW },
+		{ (1ULL << 56) + 1, 0, KIPC_HUGE_TRY, -EOVERFLOW },
+		{ 4096, (1ULL << 56) + 1, KIPC_HUGE_TRY, -EOVERFLOW },
+		{ 4096, 0, (enum kipc_huge)77, -EINVAL },
+		{ 4096, 0, (enum kipc_huge)-1, -EINVAL },
+	};
 	struct kipc_memory mem;
 	int fds = core_count_fds(NULL);
 
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 0, 0, KIPC_HUGE_NONE));
-	EXPECT_EQ(-EOVERFLOW, __kipc_memory_create(&mem, "x", UINT64_MAX, 0, KIPC_HUGE_NONE));
-	EXPECT_EQ(-EOVERFLOW, __kipc_memory_create(&mem, "x", (1ULL << 56) + 1, 0, KIPC_HUGE_TRY));
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 4096, 0, (enum kipc_huge)77));
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 4096, 0, (enum kipc_huge)-1));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct kipc_memory_spec spec = {
+			.label = "x",
+			.size = bad[i].size,
+			.max_size = bad[i].max,
+			.huge = bad[i].huge,
+		};
+
+		EXPECT_EQ(bad[i].error, __kipc_memory_create(&mem, &spec));
+	}
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, UINT64_MAX, 1));
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, 1, UINT64_MAX));
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, INT64_MAX, 1));

@@ -31,7 +31,10 @@ struct kipc_shm_head {
 	/* line 0: written once, by the creator */
 	__u64	data_off;	/* from the start of the segment; multiple of 4096 */
 	__u64	size;		/* bytes of data, as asked for */
-	__u64	reserved0[6];
+	__u64	numa_nodes;	/* bit n: node n */
+	__u32	numa;		/* enum kipc_numa: the policy by which pages are taken */
+	__u32	reserved;
+	__u64	reserved0[4];
 
 	/* line 1: written by the writer that holds the lock, and by readers about to sleep */
 	__u64	seq;
@@ -48,6 +51,7 @@ struct kipc_shm_head {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct kipc_shm_head) == 256, "head size");
+_Static_assert(__builtin_offsetof(struct kipc_shm_head, numa) == 24, "line 0");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, seq) == 64, "line 1");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, lock) == 128, "line 2");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, healed) == 136, "line 2");

@@ -60,6 +60,9 @@ struct kipc_array_opts {
 	enum kipc_huge huge;	/* pages to use; kipc_array_page_size() tells what was got */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
+	enum kipc_numa numa;	/* as in struct kipc_shm_opts, as all of these */
+	uint32_t threads;
+	uint64_t numa_nodes;
 };
 
 /* NumPy's name of the type ("uint8", "complex128"), constant; NULL for no type.  Since 0.1. */

@@ -54,6 +54,17 @@ enum kipc_huge {
 };
 
 /*
+ * The NUMA nodes that a segment's memory comes from: the numa member of the option structs that have
+ * one, with a set of nodes beside it (bit n stands for node n).
+ */
+enum kipc_numa {
+	KIPC_NUMA_NONE		= 0,	/* as the kernel thinks: the node of who touches a page first */
+	KIPC_NUMA_BIND		= 1,	/* from these nodes and no others */
+	KIPC_NUMA_INTERLEAVE	= 2,	/* page by page from these nodes in turn */
+	KIPC_NUMA_PREFERRED	= 3,	/* from this one node, and from others when it is full */
+};
+
+/*
  * Names the error of a negative return value (or of the positive errno): a constant string in
  * English, never NULL, owned by the library.  Thread-safe.  Since 0.1.
  */

@@ -63,6 +63,9 @@ struct kipc_shm_opts {
 	enum kipc_huge huge;	/* pages to use; kipc_shm_page_size() tells what was got */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
+	enum kipc_numa numa;	/* which nodes it comes from, */
+	uint32_t threads;	/* that populate it, at most; 0: one a usable CPU, no more than 16 */
+	uint64_t numa_nodes;	/* ... bit n: node n; for KIPC_NUMA_PREFERRED one bit */
 };
 
 struct kipc_shm_stat {
@@ -76,6 +79,13 @@ struct kipc_shm_stat {
 	uint32_t max_peers;
 	uint32_t writing;	/* 1: a writer is in right now */
 	uint32_t torn;		/* 1: a writer died in the middle, nobody has written since */
+	enum kipc_huge huge;	/* what was got: NONE, THP, 2M or 1G */
+	uint32_t populated;	/* 1: all of it has memory (though it may be swapped out) */
+	uint64_t huge_bytes;	/* THP: bytes that this process has mapped in huge pages right now;
+				   2M, 1G: all that are allocated */
+	uint64_t locked;	/* bytes of the segment that this process keeps in memory */
+	enum kipc_numa numa;	/* the policy and the nodes, as asked for: otherwise it would not have */
+	uint64_t numa_nodes;	/* ... been created */
 };
 
 /*
@@ -86,15 +96,22 @@ struct kipc_shm_stat {
  * opts		NULL: all defaults
  * s		receives the handle, to be closed with kipc_shm_close()
  *
- * Without KIPC_SHM_POPULATE and with pages of 4 KiB the memory is taken at the first touch of each
- * page, by each process: should the system be out of it by then, that touch ends in SIGBUS or in the
- * kernel's out-of-memory killer, as with any memory.  Huge pages are always taken at creation.
+ * Without KIPC_SHM_POPULATE and with pages of 4 KiB or transparent huge ones the memory is taken at
+ * the first touch of each page, by each process: should the system be out of it by then, that touch
+ * ends in SIGBUS or in the kernel's out-of-memory killer, as with any memory.  With it, and with pages
+ * of 2 MiB and 1 GiB always, all memory is taken here, or this call fails.
+ *
+ * KIPC_HUGE_THP and _TRY with KIPC_SHM_POPULATE make huge pages also where the system gives none to
+ * shared memory by itself (/sys/kernel/mm/transparent_hugepage/shmem_enabled), unless it says "deny".
  *
  * 0; -EINVAL (a NULL, size 0, bad name, option or flag), -E2BIG (options from a newer version),
  * -ENOTSUP (valid name), -EOVERFLOW (size), -ENOMEM (no memory, no huge pages, or RLIMIT_MEMLOCK is
- * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0), -EAGAIN (KIPC_SHM_LOCK: it could not be
- * locked), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc isn't mounted), -EACCES (mode doesn't let the
- * caller itself read and write).  Does not wait for other processes.  Since 0.1.
+ * too low), -EPERM (KIPC_SHM_LOCK and RLIMIT_MEMLOCK is 0; a sandbox forbids numa), -EAGAIN
+ * (KIPC_SHM_LOCK: it could not be locked), -ENODEV (one of numa_nodes doesn't exist, or this process
+ * may not use it), -EOPNOTSUPP (numa, in a kernel without), -ENOSPC, -EMFILE, -ENFILE, -ENOENT (/proc
+ * isn't mounted), -EACCES (mode doesn't let the caller itself read and write).  Does not wait for
+ * other processes, but taking a GiB of small pages keeps the kernel busy for half a second.
+ * Since 0.1.
  */
 KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_shm_opts *opts,
 			     struct kipc_shm **s);
@@ -135,7 +152,8 @@ KIPC_API int kipc_shm_fd(const struct kipc_shm *s);
 KIPC_API uint64_t kipc_shm_offset(const struct kipc_shm *s);
 
 /*
- * Fills *st, as much of it as st->sz says, after looking for dead processes.  0; -EINVAL (NULL, or
+ * Fills *st, as much of it as st->sz says, after looking for dead processes.  Where huge pages or locked
+ * memory were asked for it reads /proc/self/smaps, which may take milliseconds.  0; -EINVAL (NULL, or
  * sz too small); -EUSERS, -EMFILE (in a fork child that could not be registered).  Does not block.
  * Since 0.1.
  */
