@@ -64,7 +64,7 @@ static bool check_sizes(struct kipc_check *c, const struct kipc_seg_header *h)
 			 (unsigned long long)h->max_size, (unsigned long long)h->size,
 			 (unsigned long long)file);
 	ok &= check_that(c, !(h->flags & ~(KIPC_SEG_F_GROWS | KIPC_SEG_F_THP)) &&
-			    grows == (h->max_size > h->size) &&
+			    (grows || h->max_size == h->size) &&
 			    (h->page_size == KIPC_PAGE_4K || !(h->flags & KIPC_SEG_F_THP)),
 			 KIPC_FINDING_HEADER, AT(flags),
 			 "header: flags %#x with a size of %llu and a limit of %llu", h->flags,

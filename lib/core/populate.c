@@ -107,7 +107,7 @@ static uint32_t start(pthread_t *threads, uint32_t n, struct job *job)
 	return i;
 }
 
-int __kipc_memory_fill(void *addr, uint64_t len, uint64_t page_size, bool thp, uint32_t threads)
+static int fill(uint8_t *addr, uint64_t len, uint64_t page_size, bool thp, uint32_t threads)
 {
 	struct job job = {
 		.addr = addr,
@@ -138,6 +138,17 @@ int __kipc_memory_fill(void *addr, uint64_t len, uint64_t page_size, bool thp, u
 		return -ENOMEM;
 	}
 	return job.error;
+}
+
+int __kipc_memory_fill(void *addr, uint64_t len, uint64_t page_size, bool thp, uint32_t threads)
+{
+	/* the pieces are to begin where huge pages do */
+	uint64_t odd = thp ? align_up((uintptr_t)addr, KIPC_PAGE_2M) - (uintptr_t)addr : 0;
+	int r;
+
+	odd = min_of(odd, len);
+	r = fill(addr, odd, page_size, false, 1);
+	return r ? r : fill((uint8_t *)addr + odd, len - odd, page_size, thp, threads);
 }
 
 void __kipc_memory_populate(void *addr, uint64_t len, bool thp)

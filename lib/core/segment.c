@@ -69,7 +69,7 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 	hdr->body_off = seg->body_off;
 	hdr->page_size = seg->page_size;
 	hdr->npeers = seg->npeers;
-	hdr->flags = (seg->map_size > seg->size ? KIPC_SEG_F_GROWS : 0) |
+	hdr->flags = (spec->max_body_size > spec->body_size ? KIPC_SEG_F_GROWS : 0) |
 		     (seg->thp ? KIPC_SEG_F_THP : 0);
 	hdr->creator_pid = (uint32_t)getpid();
 	hdr->creator_uid = (uint32_t)geteuid();
@@ -296,6 +296,21 @@ uint64_t __kipc_segment_refresh(struct kipc_segment *seg)
 		if (try_cmpxchg(&seg->size, &old, now))
 			return now;
 	return old;
+}
+
+int __kipc_segment_extend(struct kipc_segment *seg, uint64_t new_size)
+{
+	long r;
+
+	if (new_size > seg->map_size)
+		return -ENOSPC;
+	if (new_size <= __kipc_segment_refresh(seg))
+		return 0;
+	r = SYS_RETRY(ftruncate(seg->fd, (off_t)align_up(new_size, seg->page_size)));
+	/* a peer may have made it longer still, which we can't undo: the seal says EPERM */
+	if (__kipc_segment_refresh(seg) >= new_size)
+		return 0;
+	return r ? (int)r : -EPROTO;
 }
 
 int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size)

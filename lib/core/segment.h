@@ -148,6 +148,9 @@ void __kipc_segment_close(struct kipc_segment *seg);
  */
 int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size);
 
+/* The same, but sparse: what is new has no memory yet.  Also -EPERM: sealed against growing. */
+int __kipc_segment_extend(struct kipc_segment *seg, uint64_t new_size);
+
 /* Looks at the file's size anew, after a peer may have grown it; the new size. */
 uint64_t __kipc_segment_refresh(struct kipc_segment *seg);
 

@@ -23,6 +23,7 @@ static const struct kipc_segment_ops array_segment = {
 			    KIPC_SHM_HEAD_SIZE),
 	.verify = array_verify,
 	.repair = __kipc_region_repair,
+	.forked = __kipc_region_forked,
 };
 
 static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opts)

@@ -41,6 +41,19 @@ static void check_numa(struct kipc_check *c, const struct kipc_shm_head *h, uint
 		   "NUMA policy %u with the nodes %#llx", h->numa, (unsigned long long)h->numa_nodes);
 }
 
+static void check_growth(struct kipc_check *c, const struct kipc_shm_head *h, uint64_t off)
+{
+	__kipc_check_lock(c, h->grow_lock, off + AT(grow_lock), "the lock of who resizes");
+	check_that(c, h->size <= h->max_size && h->data_off <= c->hdr.max_size &&
+			   h->max_size <= c->hdr.max_size - h->data_off,
+		   KIPC_FINDING_GEOMETRY, off + AT(max_size),
+		   "%llu bytes of data that may grow to %llu; the file may grow to %llu",
+		   (unsigned long long)h->size, (unsigned long long)h->max_size,
+		   (unsigned long long)c->hdr.max_size);
+	check_that(c, !(h->flags & ~KIPC_SHM_HEAD_F_POPULATE), KIPC_FINDING_GEOMETRY,
+		   off + AT(flags), "shared memory: flags %#x", h->flags);
+}
+
 /* The head that both have; false: it can't be read, or there is no place for the data. */
 static bool check_head(struct kipc_check *c, uint32_t stamp, struct kipc_shm_head *h)
 {
@@ -53,6 +66,7 @@ static bool check_head(struct kipc_check *c, uint32_t stamp, struct kipc_shm_hea
 			KIPC_FINDING_GEOMETRY, off, "the file ends before its description"))
 		return false;
 	check_numa(c, h, off);
+	check_growth(c, h, off);
 	return check_that(c, !(h->data_off % KIPC_SHM_HEAD_SIZE) &&
 				     h->data_off >= off + KIPC_SHM_HEAD_SIZE &&
 				     __kipc_segment_at(c->seg, h->data_off, h->size),

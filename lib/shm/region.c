@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/lock.h"
 #include "core/memory.h"
 #include "core/opts.h"
 #include "core/peer.h"
@@ -65,6 +66,7 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 	struct kipc_segment *seg = &rg->obj.seg;
 	struct kipc_segment_spec spec = {
 		.body_size = KIPC_SHM_HEAD_SIZE + size,
+		.max_body_size = opts->max_size > size ? KIPC_SHM_HEAD_SIZE + opts->max_size : 0,
 		.npeers = opts->max_peers,
 		.huge = opts->huge,
 		.populate = KIPC_SHM_HEAD_SIZE,
@@ -76,7 +78,9 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 	struct kipc_shm_head *head;
 	int r;
 
-	if (spec.body_size < size)
+	if (opts->max_size && opts->max_size < size)
+		return -EINVAL;
+	if (max_of(size, opts->max_size) > UINT64_MAX - KIPC_SHM_HEAD_SIZE)
 		return -EOVERFLOW;
 	if (opts->flags & KIPC_REGION_FLAGS)
 		spec.populate = spec.body_size;
@@ -87,6 +91,8 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 	head = __kipc_segment_body(seg);
 	head->data_off = rg->data_off = seg->body_off + KIPC_SHM_HEAD_SIZE;
 	head->size = rg->size = size;
+	head->max_size = rg->max_size = max_of(size, opts->max_size);
+	head->flags = opts->flags & KIPC_REGION_FLAGS ? KIPC_SHM_HEAD_F_POPULATE : 0;
 	head->numa = opts->numa;
 	head->numa_nodes = opts->numa_nodes;
 	rg->locked = spec.lock;
@@ -99,18 +105,21 @@ int __kipc_region_verify(struct kipc_segment *seg)
 {
 	struct kipc_region *rg = region_of(seg);
 	struct kipc_shm_head *head;
-	uint64_t off, size;
+	uint64_t off, size, max_size;
 
 	head = __kipc_segment_at(seg, seg->body_off, KIPC_SHM_HEAD_SIZE);
 	if (!head)
 		return -EPROTO;
 	off = load_relaxed(&head->data_off);
-	size = load_relaxed(&head->size);
+	size = load_acquire(&head->size);	/* pairs with: commit() in resize.c */
+	max_size = load_relaxed(&head->max_size);
 	if (off % KIPC_SHM_HEAD_SIZE || off < seg->body_off + KIPC_SHM_HEAD_SIZE ||
-	    size > SIZE_MAX || !__kipc_segment_at(seg, off, size))
+	    !__kipc_segment_at(seg, off, size) || size > max_size ||
+	    max_size > seg->map_size - off)
 		return -EPROTO;
 	rg->data_off = off;
 	rg->size = size;
+	rg->max_size = max_size;
 	rg->data = seg->base + off;
 	region_init(rg, head);
 	return 0;
@@ -118,7 +127,15 @@ int __kipc_region_verify(struct kipc_segment *seg)
 
 int __kipc_region_repair(struct kipc_segment *seg, uint32_t slot)
 {
-	return __kipc_seq_repair(&region_of(seg)->lock, slot);
+	struct kipc_region *rg = region_of(seg);
+
+	return __kipc_seq_repair(&rg->lock, slot) +
+	       __kipc_lock_repair(&rg->lock.head->grow_lock, slot);
+}
+
+void __kipc_region_forked(struct kipc_segment *seg)
+{
+	region_of(seg)->locked = false;
 }
 
 int __kipc_region_export(struct kipc_object *obj, struct kipc_transfer *t)
@@ -154,7 +171,7 @@ static int stat_memory(struct kipc_region *rg, const struct stat *file, struct k
 
 	st->page_size = seg->page_size;
 	st->resident = (uint64_t)file->st_blocks * 512;
-	st->populated = st->resident >= align_up(rg->data_off + rg->size, seg->page_size);
+	st->populated = st->resident >= align_up(rg->data_off + st->size, seg->page_size);
 	st->huge = huge_of(seg);
 	st->numa = (enum kipc_numa)load_relaxed(&rg->lock.head->numa);
 	st->numa_nodes = load_relaxed(&rg->lock.head->numa_nodes);
@@ -194,7 +211,9 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 		return r;
 	now.peers = count_peers(seg);	/* first: it repairs what the dead left */
 	state = __kipc_seq_look(&rg->lock, &seq);
-	now.size = rg->size;
+	now.size = __kipc_region_size(rg);
+	now.max_size = rg->max_size;
+	now.grown = load_relaxed(&rg->lock.head->grown);
 	now.writes = seq / KIPC_SHM_SEQ_STEP;
 	now.healed = load_relaxed(&rg->lock.head->healed);
 	now.max_peers = seg->npeers;

@@ -3,8 +3,14 @@
  * What shared memory and arrays have in common: a segment of one page of description and then the
  * data, with a sequence lock.
  *
- * The geometry is checked once, when a segment is opened, and copied here; what stands in shared
- * memory is not read again.  Concurrency: create, import and close belong to one thread.
+ * The geometry is checked once, when a segment is opened, and copied here; of what stands in shared
+ * memory only the size is read again, and believed as far as the file is so long.  Concurrency: create,
+ * import and close belong to one thread; everything else may run beside itself.
+ *
+ * Resizing (resize.c): under a robust lock the file is made longer, its new part is given memory if all
+ * of it is to have some, and the size is stored, which is the moment at which it has happened.  A
+ * death before leaves the old size, and perhaps a longer file, or memory behind the size: the next
+ * one who resizes takes both as they are.  A death after it leaves a lock that the reaper takes away.
  */
 #ifndef KIPC_SHM_REGION_H
 #define KIPC_SHM_REGION_H
@@ -18,8 +24,9 @@ struct kipc_region {
 	struct kipc_seqlock lock;
 	uint8_t *data;
 	uint64_t data_off;
-	uint64_t size;		/* bytes of data, as asked for */
-	bool locked;		/* by mlock(2), in the process that created it */
+	uint64_t size;		/* bytes of data, backed by the file; only ever grows */
+	uint64_t max_size;	/* bytes that have room in the mapping */
+	bool locked;		/* by mlock(2): this process created it so */
 };
 
 struct kipc_shm {
@@ -48,6 +55,8 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 /* The segment ops' verify and repair. */
 int __kipc_region_verify(struct kipc_segment *seg);
 int __kipc_region_repair(struct kipc_segment *seg, uint32_t slot);
+/* ... and forked: a child has none of its parent's memory locks. */
+void __kipc_region_forked(struct kipc_segment *seg);
 
 /* The object ops' export, and the greater part of import and close: rg is zeroed by the caller. */
 int __kipc_region_export(struct kipc_object *obj, struct kipc_transfer *t);
@@ -57,6 +66,20 @@ int __kipc_region_import(struct kipc_region *rg, const struct kipc_object_ops *o
 /* check.c: for the auditor. */
 void __kipc_shm_check(struct kipc_check *c, uint32_t stamp);
 void __kipc_array_check(struct kipc_check *c, uint32_t stamp);
+
+__cold uint64_t __kipc_region_size_slow(struct kipc_region *rg, uint64_t shared);
+
+/* Bytes of data right now. */
+static inline uint64_t __kipc_region_size(struct kipc_region *rg)
+{
+	/* pairs with: commit() in resize.c */
+	uint64_t shared = load_acquire(&rg->lock.head->size), known = load_relaxed(&rg->size);
+
+	return likely(shared == known) ? known : __kipc_region_size_slow(rg, shared);
+}
+
+/* As kipc_shm_resize().  The caller has entered the segment. */
+int __kipc_region_resize(struct kipc_region *rg, uint64_t size);
 
 int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st);
 

@@ -20,6 +20,7 @@ static const struct kipc_segment_ops shm_segment = {
 			    KIPC_SHM_HEAD_SIZE),
 	.verify = shm_verify,
 	.repair = __kipc_region_repair,
+	.forked = __kipc_region_forked,
 };
 
 static struct kipc_shm *shm_of(struct kipc_object *obj)
@@ -87,7 +88,18 @@ KIPC_API void *kipc_shm_addr(const struct kipc_shm *s)
 
 KIPC_API size_t kipc_shm_size(const struct kipc_shm *s)
 {
-	return s ? (size_t)s->region.size : 0;
+	/* no handle is const in truth: it keeps what it learns */
+	return s ? (size_t)__kipc_region_size((struct kipc_region *)&s->region) : 0;
+}
+
+KIPC_API int kipc_shm_resize(struct kipc_shm *s, size_t size)
+{
+	int r;
+
+	if (!s || !size)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_region_resize(&s->region, size);
 }
 
 KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s)

@@ -46,6 +46,14 @@ TEST_F(region, nodes)
 	DAMAGE(self->head->numa_nodes, 5, GEOMETRY, "with the nodes 0x5");
 }
 
+TEST_F(region, growth)
+{
+	DAMAGE(self->head->max_size, self->head->size - 1, GEOMETRY, "that may grow to");
+	DAMAGE(self->head->max_size, ~0ULL, GEOMETRY, "that may grow to");
+	DAMAGE(self->head->flags, 0x40, GEOMETRY, "flags 0x40");
+	DAMAGE(self->head->grow_lock, 200, CLAIM, "the lock of who resizes is held by slot 200");
+}
+
 TEST_F(region, sequence)
 {
 	DAMAGE(self->head->seq, KIPC_SHM_SEQ_STEP | KIPC_SHM_SEQ_SLEEPERS, SEQUENCE,

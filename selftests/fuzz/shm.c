@@ -24,7 +24,11 @@ static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m,
 	struct kipc_shm_stat st = { .sz = sizeof(st) };
 
 	fuzz_assert(kipc_shm_size(m) == SHM_SIZE);
-	switch (fuzz_u8(in) % 8) {
+	switch (fuzz_u8(in) % 9) {
+	case 8:
+		/* the image can't grow, whatever its words say now */
+		fuzz_assert(kipc_shm_resize(m, SHM_SIZE + 1 + fuzz_u16(in)));
+		break;
 	case 0 ... 1:
 		kipc_shm_read_begin(m, &s->seq[which], fuzz_timeout(in));
 		break;

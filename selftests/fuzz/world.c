@@ -59,6 +59,8 @@ static int peer_sock;		/* a half of the pipe's socket, or -1 */
 static struct {
 	void *addr;
 	size_t len;
+	void *room;	/* with its guards */
+	size_t room_len;
 	bool readonly;
 } maps[MAPS_MAX];
 
@@ -188,6 +190,18 @@ long __wrap_syscall(long nr, ...)
 
 /* ---- memory ---- */
 
+/* The mapping that has all of it, or -1. */
+static int find_map(const void *addr, size_t len)
+{
+	for (int i = 0; i < MAPS_MAX; i++) {
+		size_t off = (size_t)((uintptr_t)addr - (uintptr_t)maps[i].addr);
+
+		if (maps[i].addr && off < maps[i].len && len <= maps[i].len - off)
+			return i;
+	}
+	return -1;
+}
+
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	char *room;
@@ -196,7 +210,15 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 
 	while (i < MAPS_MAX && maps[i].addr)
 		i++;
-	if (!inside || addr || !len || i == MAPS_MAX)
+	if (inside && addr) {
+		/* into address space that was reserved before */
+		i = find_map(addr, len);
+		p = __real_mmap(addr, len, prot, flags, fd, off);
+		if (i >= 0 && p != MAP_FAILED)
+			maps[i].readonly = prot == PROT_READ;
+		return p;
+	}
+	if (!inside || !len || i == MAPS_MAX)
 		return __real_mmap(addr, len, prot, flags, fd, off);
 	len = align_up(len, 4096UL);
 	room = __real_mmap(NULL, len + 2 * GUARD, PROT_NONE,
@@ -213,20 +235,35 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	}
 	maps[i].addr = p;
 	maps[i].len = len;
+	maps[i].room = room;
+	maps[i].room_len = len + 2 * GUARD;
 	maps[i].readonly = prot == PROT_READ;
 	return p;
 }
 
+/* All of a mapping, or its beginning or its end, which become guard pages. */
 int __wrap_munmap(void *addr, size_t len)
 {
-	for (int i = 0; inside && i < MAPS_MAX; i++) {
-		if (maps[i].addr != addr)
-			continue;
-		fuzz_assert(maps[i].len == align_up(len, 4096UL));
+	int i = inside ? find_map(addr, 1) : -1;
+	char *start;
+
+	if (i < 0)
+		return __real_munmap(addr, len);
+	len = align_up(len, 4096UL);
+	start = maps[i].addr;
+	if (addr == start && len == maps[i].len) {
 		maps[i].addr = NULL;
-		len = maps[i].len;
 		maps[i].len = 0;
-		return __real_munmap((char *)addr - GUARD, len + 2 * GUARD);
+		return __real_munmap(maps[i].room, maps[i].room_len);
 	}
-	return __real_munmap(addr, len);
+	fuzz_assert(len < maps[i].len);
+	fuzz_assert(addr == start || (char *)addr + len == start + maps[i].len);
+	if (addr == start)
+		maps[i].addr = start + len;
+	maps[i].len -= len;
+	return __real_mmap(addr, len, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+			       MAP_FAILED ?
+		       -1 :
+		       0;
 }

@@ -205,6 +205,33 @@ TEST_F(pool, exact_2m_array)
 	kipc_array_close(a);
 }
 
+/* Room to grow is reserved at creation; pages are taken as it grows, or it doesn't. */
+TEST_F(pool, grows)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_2M, .max_size = 5 << 20);
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+	struct kipc_shm *s, *more = NULL;
+	long free_pages;
+
+	reserve(POOL_2M, 4);
+	free_pages = free_2m();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 1 << 20, &o, &s));
+	EXPECT_EQ(free_pages - 1, free_2m());
+	use_it(s);
+	/* what is reserved is not there for others */
+	o.max_size = (uint64_t)free_pages * PAGE_2M;
+	EXPECT_EQ(-ENOMEM, kipc_shm_create(NULL, 1 << 20, &o, &more));
+	ASSERT_EQ(0, kipc_shm_resize(s, 5 << 20));
+	EXPECT_EQ(free_pages - 3, free_2m());
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ(6 << 20, st.resident);
+	EXPECT_EQ(1, st.populated);
+	EXPECT_EQ(0x77, *(uint8_t *)kipc_shm_addr(s));
+	EXPECT_EQ(0, *((uint8_t *)kipc_shm_addr(s) + (5 << 20) - 1));
+	kipc_shm_close(s);
+	EXPECT_EQ(free_pages, free_2m());
+}
+
 TEST_F(pool, try_takes_them)
 {
 	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_TRY);

@@ -88,7 +88,9 @@ static char *shm_holds(const void *data, uint32_t slot)
 {
 	const struct shm *s = data;
 
-	return lock_held_by(s->head.shm.lock, slot) ? xstrdup("writing") : NULL;
+	if (lock_held_by(s->head.shm.lock, slot))
+		return xstrdup("writing");
+	return lock_held_by(s->head.shm.grow_lock, slot) ? xstrdup("resizing") : NULL;
 }
 
 /* Writers wait for the lock, readers for the end of a write. */
@@ -125,6 +127,8 @@ static void shm_counters(const void *data, counter_fn fn, void *arg)
 #define OFF(member) offsetof(struct shm, member)
 static const struct column record[] = {
 	{ "data", "data_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(head.shm.size), "" },
+	{ "may grow to", "max_data_bytes", COLUMN_NUMBER, 0, column_bytes, OFF(head.shm.max_size), "" },
+	{ "times grown", "grown", COLUMN_NUMBER, 0, column_u64, OFF(head.shm.grown), "" },
 	{ "data begins at", "data_offset_bytes", COLUMN_NUMBER, 0, column_u64,
 	  OFF(head.shm.data_off), "" },
 	{ "sequence", "sequence", COLUMN_NUMBER, 0, column_u64, OFF(head.shm.seq), "" },
@@ -138,11 +142,12 @@ static const struct column record[] = {
 static void shm_show(const void *data, const struct peers *p, struct report *r)
 {
 	const struct shm *s = data;
-	struct lock_row lock;
+	struct lock_row locks[2];
 
-	lock_decode(&lock, "writer", s->head.shm.lock, p);
+	lock_decode(&locks[0], "writer", s->head.shm.lock, p);
+	lock_decode(&locks[1], "resizer", s->head.shm.grow_lock, p);
 	report_record(r, "shm", "shared memory", record, sizeof(record) / sizeof(record[0]), s);
-	locks_report(r, &lock, 1);
+	locks_report(r, locks, 2);
 }
 
 const struct kind kind_shm = {

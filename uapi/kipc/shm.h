@@ -5,7 +5,11 @@
  * The body of the segment is one page of description and then the data:
  *
  *	body_off			struct kipc_shm_head, or struct kipc_array_head around it
- *	body_off + 4096 = data_off	the data, `size` bytes; the rest of the file is padding
+ *	body_off + 4096 = data_off	the data, `size` bytes; the rest of the file is room
+ *
+ * Growing: the file gets longer (the header's max_size is room for it in every mapping), its new part
+ * gets memory if that is to be, then `size` is stored.  What of it a death leaves undone is done by the
+ * next one; the file may be longer than `size` says.
  *
  * The sequence lock is two words.  `lock` is a lock word (segment.h): the writer that is in.  `seq`:
  *
@@ -27,22 +31,26 @@
 #define KIPC_SHM_SEQ_SLEEPERS	2ULL
 #define KIPC_SHM_SEQ_STEP	4ULL
 
+#define KIPC_SHM_HEAD_F_POPULATE	1u	/* all of the data has memory, what is grown as well */
+
 struct kipc_shm_head {
-	/* line 0: written once, by the creator */
+	/* line 0: written by the creator, and the first two words by the holder of grow_lock */
+	__u64	size;		/* bytes of data; only ever grows */
+	__u64	grown;		/* times that it grew; for display */
 	__u64	data_off;	/* from the start of the segment; multiple of 4096 */
-	__u64	size;		/* bytes of data, as asked for */
+	__u64	max_size;	/* bytes that it may grow to; = size when it can't */
 	__u64	numa_nodes;	/* bit n: node n */
 	__u32	numa;		/* enum kipc_numa: the policy by which pages are taken */
-	__u32	reserved;
-	__u64	reserved0[4];
+	__u32	flags;		/* KIPC_SHM_HEAD_F_* */
+	__u64	reserved0[2];
 
 	/* line 1: written by the writer that holds the lock, and by readers about to sleep */
 	__u64	seq;
 	__u64	reserved1[7];
 
-	/* line 2: written by writers, and by whoever repairs a dead one */
+	/* line 2: written by writers, by who resizes, and by whoever repairs a dead one */
 	__u32	lock;
-	__u32	reserved2;
+	__u32	grow_lock;	/* a lock word: who resizes */
 	__u64	healed;		/* writes that began over torn data; by the holder of the lock */
 	__u64	reserved3[6];
 
@@ -51,7 +59,7 @@ struct kipc_shm_head {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct kipc_shm_head) == 256, "head size");
-_Static_assert(__builtin_offsetof(struct kipc_shm_head, numa) == 24, "line 0");
+_Static_assert(__builtin_offsetof(struct kipc_shm_head, numa) == 40, "line 0");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, seq) == 64, "line 1");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, lock) == 128, "line 2");
 _Static_assert(__builtin_offsetof(struct kipc_shm_head, healed) == 136, "line 2");

@@ -66,11 +66,12 @@ struct kipc_shm_opts {
 	enum kipc_numa numa;	/* which nodes it comes from, */
 	uint32_t threads;	/* that populate it, at most; 0: one a usable CPU, no more than 16 */
 	uint64_t numa_nodes;	/* ... bit n: node n; for KIPC_NUMA_PREFERRED one bit */
+	uint64_t max_size;	/* bytes that kipc_shm_resize() may grow it to; 0: it can't grow */
 };
 
 struct kipc_shm_stat {
 	size_t sz;		/* set by the caller to sizeof(struct kipc_shm_stat) */
-	uint64_t size;		/* bytes, as asked for */
+	uint64_t size;		/* bytes */
 	uint64_t page_size;	/* bytes: 4096, 2 MiB or 1 GiB */
 	uint64_t resident;	/* bytes of the whole segment, head and all, that are allocated */
 	uint64_t writes;	/* sequence-locked writes so far; one over torn data counts twice */
@@ -86,13 +87,15 @@ struct kipc_shm_stat {
 	uint64_t locked;	/* bytes of the segment that this process keeps in memory */
 	enum kipc_numa numa;	/* the policy and the nodes, as asked for: otherwise it would not have */
 	uint64_t numa_nodes;	/* ... been created */
+	uint64_t max_size;	/* bytes that it may grow to */
+	uint64_t grown;		/* times that it grew */
 };
 
 /*
  * Creates zeroed shared memory and maps it.
  *
  * name		NULL: anonymous.  Named objects are not in this version.
- * size		bytes, more than 0
+ * size		bytes, more than 0, and no more than the option max_size if that is not 0
  * opts		NULL: all defaults
  * s		receives the handle, to be closed with kipc_shm_close()
  *
@@ -134,8 +137,36 @@ KIPC_API int kipc_shm_unlink(const char *name);
 /* The first byte, on a boundary of 4096; valid until kipc_shm_close().  NULL for NULL.  Since 0.1. */
 KIPC_API void *kipc_shm_addr(const struct kipc_shm *s);
 
-/* Bytes, as asked for at creation; 0 for NULL.  Since 0.1. */
+/*
+ * Bytes right now: as asked for at creation, or by the last kipc_shm_resize() of any process; 0 for
+ * NULL.  So many bytes can be used from kipc_shm_addr() on from now on: it never becomes less.  Costs
+ * a load of shared memory, and a system call when it has grown.  Since 0.1.
+ */
 KIPC_API size_t kipc_shm_size(const struct kipc_shm *s);
+
+/*
+ * Makes it larger, for every process that has it; nothing moves, kipc_shm_addr() stays what it is
+ * everywhere.  What is new is zeroed, as long as nobody wrote there before his time.  Others see it
+ * with their next kipc_shm_size(); tell them when to look.
+ *
+ * size		bytes, up to the max_size that it was created with
+ *
+ * The memory for it is taken here where all of it was taken at creation: populated or locked, or with
+ * pages of 2 MiB or 1 GiB; otherwise at the first touch, as kipc_shm_create() says.  A part that was
+ * locked at creation stays so; what is new is locked if it is the creator that makes it larger.
+ *
+ * It cannot be made smaller: each process relies on it that memory which it has seen stays, and that no
+ * peer can make it die of SIGBUS.  The file is sealed against it by the kernel.
+ *
+ * All or nothing: after an error, or when this process is killed in the middle, it is as large as it
+ * was.  Waits while another process resizes, whose death is noticed, and while memory is taken.
+ *
+ * 0, also when it has that size; -EINVAL (NULL, size 0); -EPERM (it is larger, or it can't grow: no
+ * max_size, or sealed with KIPC_SEAL_GROW); -ENOSPC (more than max_size; no memory); -ENOMEM (no memory,
+ * no huge pages, or RLIMIT_MEMLOCK is too low); -EACCES (read-only); -EPROTO (damaged); -EUSERS, -EMFILE
+ * (in a fork child).  Since 0.1.
+ */
+KIPC_API int kipc_shm_resize(struct kipc_shm *s, size_t size);
 
 /* Bytes of the pages behind it: 4096, 2 MiB or 1 GiB; 0 for NULL.  Since 0.1. */
 KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s);
@@ -143,7 +174,7 @@ KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s);
 /*
  * The memfd, owned by the handle: for mmap(2) or io_uring.  It holds the whole segment; the data are
  * kipc_shm_size() bytes from kipc_shm_offset() on.  Don't close it, don't write before the offset,
- * don't set locks on it.  It can't shrink or grow.  To give the object to another process, use
+ * don't set locks on it, don't change its size.  To give the object to another process, use
  * kipc_send().  -EINVAL for NULL.  Since 0.1.
  */
 KIPC_API int kipc_shm_fd(const struct kipc_shm *s);
