@@ -110,7 +110,8 @@ static void check_seals(struct kipc_check *c, const struct kipc_seg_header *h)
 		   "seals: the file may shrink under those who map it");
 	check_that(c, (h->flags & KIPC_SEG_F_GROWS) || (seals >= 0 && (seals & F_SEAL_GROW)),
 		   KIPC_FINDING_SEALS, 0, "seals: the file may grow, which its header rules out");
-	check_that(c, seals < 0 || !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)),
+	check_that(c, seals < 0 || !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
+			   h->kind == KIPC_SEG_SHM || h->kind == KIPC_SEG_ARRAY,
 		   KIPC_FINDING_SEALS, 0, "seals: the file can't be written");
 }
 

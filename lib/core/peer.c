@@ -55,12 +55,14 @@ bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
 {
 	struct flock fl;
 
+	int fd = seg->readonly ? seg->fd : seg->lock_fd;	/* one that holds no other's lock */
+
 	if (slot == 0 || slot > seg->npeers)
 		return false;
 	if (slot == seg->slot)
 		return true;
 	/* if the kernel can't tell, life is the safe answer: nothing is taken from the living */
-	return byte_lock(seg->lock_fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
+	return byte_lock(fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
 }
 
 /* Field 22 of /proc/self/stat, in clock ticks; 0 if it can't be read.  For display only. */
@@ -233,6 +235,11 @@ __cold int __kipc_peer_enter_slow(struct kipc_segment *seg)
 {
 	int r = 0;
 
+	if (seg->readonly) {
+		/* no slot, nothing of the parent's to give up: a child goes on as it is */
+		publish_epoch(seg);
+		return 0;
+	}
 	__kipc_fork_check();	/* a clone(2) without handlers */
 	pthread_mutex_lock(&seg->peer_mutex);
 	/* with a slot, but no epoch: reattached() itself came here */
@@ -281,7 +288,7 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
 
 	if (!p)
 		return -EPROTO;
-	if (slot == seg->slot)
+	if (slot == seg->slot || seg->readonly)
 		return 0;
 	/* a thread that repairs may want a lock that our caller holds: don't wait for it */
 	if (pthread_mutex_trylock(&seg->peer_mutex))
@@ -315,6 +322,8 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 	uint32_t high = __kipc_peer_high(seg);
 	int n = 0;
 
+	if (seg->readonly)
+		return 0;
 	/* a time in the future is a hostile one, or another time namespace's: don't wait for it */
 	if (min_interval_ns && last <= now && now - last < (uint64_t)min_interval_ns)
 		return 0;

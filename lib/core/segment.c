@@ -218,10 +218,76 @@ static bool pages_are(int fd, uint64_t page_size)
 	return page_size == KIPC_PAGE_4K;
 }
 
+/* A description of the file that can't be used for writing. */
+static int open_readonly(const struct kipc_segment *seg)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
+	return (int)SYS_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+}
+
+/*
+ * Through such a description: before 6.7 the kernel counts any other shared mapping as one that may
+ * be made writable, and refuses it when the file is sealed.
+ */
+static int map_readonly(struct kipc_segment *seg, void **addr)
+{
+	int fd = open_readonly(seg), r;
+
+	if (fd < 0)
+		return fd;
+	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, true, seg->thp, addr);
+	SYS(close(fd));
+	return r;
+}
+
+/* Puts another mapping of the file where ours is. */
+static int remap(struct kipc_segment *seg, int fd, int prot)
+{
+	int saved = errno, r = 0;
+
+	if (mmap(seg->base, seg->map_size, prot,
+		 MAP_SHARED | MAP_FIXED | (seg->page_size == KIPC_PAGE_4K ? MAP_NORESERVE : 0), fd,
+		 0) == MAP_FAILED)
+		r = -errno;
+	else if (seg->thp)
+		madvise(seg->base, seg->map_size, MADV_HUGEPAGE);
+	errno = saved;
+	return r;
+}
+
+int __kipc_segment_seal_write(struct kipc_segment *seg, int seals)
+{
+	int fd = open_readonly(seg), r, back;
+
+	if (fd < 0)
+		return fd;
+	__kipc_peer_detach(seg);
+	r = remap(seg, fd, PROT_READ);
+	if (!r) {
+		seg->readonly = true;
+		r = (int)SYS(fcntl(seg->fd, F_ADD_SEALS, seals));
+	}
+	if (!r) {
+		/* from now on nobody can ask it for more than reading */
+		r = (int)SYS_RETRY(dup3(fd, seg->fd, O_CLOEXEC));
+		r = min_of(r, 0);
+	} else if (!remap(seg, seg->fd, PROT_READ | PROT_WRITE)) {
+		seg->readonly = false;
+		back = __kipc_peer_attach(seg);
+		if (back)	/* the next operation tries again */
+			r = back;
+	}
+	SYS(close(fd));
+	return r;
+}
+
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd)
 {
 	struct kipc_seg_header hdr;
 	struct stat st;
+	bool unwritable;
 	void *addr;
 	long r;
 
@@ -235,9 +301,14 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	r = SYS(fcntl(fd, F_GET_SEALS));
 	if (r < 0 || !(r & F_SEAL_SHRINK) || !S_ISREG(st.st_mode))
 		return -EPROTO;
-	/* nobody could attach to one that can't be written; publish() sets no such seal */
-	if (r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+	unwritable = r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+	/* nobody could attach to it; publish() sets no such seal */
+	if (unwritable && !ops->readers)
 		return -EPROTO;
+	r = SYS(fcntl(fd, F_GETFL));
+	if (r < 0)
+		return (int)r;
+	unwritable |= (r & O_ACCMODE) == O_RDONLY;
 	r = read_header(fd, ops, &hdr, (uint64_t)st.st_size);
 	if (r)
 		return (int)r;
@@ -253,13 +324,16 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
 	seg->thp = (hdr.flags & KIPC_SEG_F_THP) && hdr.page_size == KIPC_PAGE_4K;
-	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, false, seg->thp, &addr);
+	seg->readonly = unwritable && ops->readers;
+	r = seg->readonly ? map_readonly(seg, &addr) :
+			    __kipc_memory_map(fd, seg->map_size, seg->page_size, false, seg->thp,
+					      &addr);
 	if (r)
 		goto out_fd;
 	seg->base = addr;
 	seg->hdr = addr;
 	r = ops->verify ? ops->verify(seg) : 0;
-	if (!r)
+	if (!r && !seg->readonly)
 		r = __kipc_peer_attach(seg);
 	if (!r)
 		return 0;

@@ -35,6 +35,8 @@ struct kipc_segment;
 struct kipc_segment_ops {
 	uint16_t kind;		/* enum kipc_seg_kind */
 	uint32_t stamp;		/* KIPC_STAMP() over the sizes of the kind's structs */
+	bool readers;		/* whoever may only read can use it: opened so where writing isn't
+				   possible, by the seals or the descriptor; else that is refused */
 	/*
 	 * Checks the kind's geometry when a segment from elsewhere is opened.  Called with the
 	 * header verified and the segment mapped, before attaching; keeps private copies of what
@@ -78,7 +80,7 @@ struct kipc_segment {
 	uint32_t fork_slot;		/* ... and its slot */
 	int fd;				/* the memfd, shared over fork */
 	int lock_fd;			/* a description of our own; holds our slot's lock */
-	bool readonly;			/* mapped PROT_READ, no slot */
+	bool readonly;			/* mapped PROT_READ, no slot: repairs nothing, is no peer */
 	bool thp;			/* mapped for transparent huge pages */
 	const struct kipc_segment_ops *ops;
 	struct kipc_bell *bells;	/* the kind's doorbells, for repairs; may be NULL */
@@ -133,11 +135,23 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 int __kipc_segment_publish(struct kipc_segment *seg);
 
 /*
- * Opens what stands behind fd, checks all of it, attaches.  Takes over fd when it succeeds, leaves
- * it to the caller otherwise.  -EPROTO: not a segment of this kind, damaged, unsealed, or cut
- * short.  -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
+ * Opens what stands behind fd, checks all of it, attaches; if it can't be written and the kind has
+ * readers, it is opened read-only and nothing is attached.  Takes over fd when it succeeds, leaves it
+ * to the caller otherwise.  -EPROTO: not a segment of this kind, damaged, unsealed, or cut short.
+ * -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
  */
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
+
+/*
+ * Seals it against writing, for everybody and for ever; `seals`: F_SEAL_WRITE and others.  No other
+ * thread uses it meanwhile.  The kernel refuses as long as anybody has it mapped writable, so our own
+ * mapping is replaced, in place, by a read-only one, and our slot is given back.
+ *
+ * 0: it is readonly now.  -EBUSY: somebody else may write; all is as it was.  -EPERM: sealed against
+ * sealing.  -EMFILE, -ENFILE, -ENOMEM.  If it can't be mapped writable again after an error, which takes
+ * F_SEAL_FUTURE_WRITE or no memory, it is readonly all the same.
+ */
+int __kipc_segment_seal_write(struct kipc_segment *seg, int seals);
 
 /* Detaches (repairing what we still hold as a death would), unmaps, closes.  Safe on a failed one. */
 void __kipc_segment_close(struct kipc_segment *seg);

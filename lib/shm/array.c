@@ -22,6 +22,7 @@ static const struct kipc_segment_ops array_segment = {
 	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_array_head)),
 			    KIPC_SHM_HEAD_SIZE),
 	.verify = array_verify,
+	.readers = true,
 	.repair = __kipc_region_repair,
 	.forked = __kipc_region_forked,
 };
@@ -146,6 +147,16 @@ KIPC_API int kipc_array_fd(const struct kipc_array *a)
 KIPC_API uint64_t kipc_array_offset(const struct kipc_array *a)
 {
 	return a ? a->region.data_off : 0;
+}
+
+KIPC_API int kipc_array_seal(struct kipc_array *a, uint32_t what)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_region_seal(&a->region, what);
 }
 
 KIPC_API int kipc_array_stat(struct kipc_array *a, struct kipc_shm_stat *st)

@@ -185,8 +185,9 @@ static int stat_memory(struct kipc_region *rg, const struct stat *file, struct k
 	return 0;
 }
 
-static uint32_t count_peers(struct kipc_segment *seg)
+uint32_t __kipc_region_peers(struct kipc_region *rg)
 {
+	struct kipc_segment *seg = &rg->obj.seg;
 	uint32_t high = __kipc_peer_high(seg), n = 0;
 
 	__kipc_peer_sweep(seg, 0);
@@ -209,8 +210,13 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 	r = (int)SYS(fstat(seg->fd, &file));
 	if (r)
 		return r;
-	now.peers = count_peers(seg);	/* first: it repairs what the dead left */
+	now.peers = __kipc_region_peers(rg);	/* first: it repairs what the dead left */
 	state = __kipc_seq_look(&rg->lock, &seq);
+	r = __kipc_region_seals(rg);
+	if (r < 0)
+		return r;
+	now.seals = (uint32_t)r;
+	now.readonly = seg->readonly;
 	now.size = __kipc_region_size(rg);
 	now.max_size = rg->max_size;
 	now.grown = load_relaxed(&rg->lock.head->grown);

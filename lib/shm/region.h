@@ -80,6 +80,12 @@ static inline uint64_t __kipc_region_size(struct kipc_region *rg)
 
 /* As kipc_shm_resize().  The caller has entered the segment. */
 int __kipc_region_resize(struct kipc_region *rg, uint64_t size);
+/* As kipc_shm_seal().  The caller has entered the segment. */
+int __kipc_region_seal(struct kipc_region *rg, uint32_t what);
+/* KIPC_SEAL_*, or a negative errno. */
+int __kipc_region_seals(const struct kipc_region *rg);
+/* Processes that are attached, after looking for dead ones. */
+uint32_t __kipc_region_peers(struct kipc_region *rg);
 
 int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st);
 

@@ -19,6 +19,7 @@ static const struct kipc_segment_ops shm_segment = {
 	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_shm_head)),
 			    KIPC_SHM_HEAD_SIZE),
 	.verify = shm_verify,
+	.readers = true,
 	.repair = __kipc_region_repair,
 	.forked = __kipc_region_forked,
 };
@@ -105,6 +106,16 @@ KIPC_API int kipc_shm_resize(struct kipc_shm *s, size_t size)
 KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s)
 {
 	return s ? (size_t)s->region.obj.seg.page_size : 0;
+}
+
+KIPC_API int kipc_shm_seal(struct kipc_shm *s, uint32_t what)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_region_seal(&s->region, what);
 }
 
 KIPC_API int kipc_shm_fd(const struct kipc_shm *s)

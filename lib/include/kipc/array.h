@@ -118,6 +118,9 @@ KIPC_API size_t kipc_array_page_size(const struct kipc_array *a);
 KIPC_API int kipc_array_fd(const struct kipc_array *a);
 KIPC_API uint64_t kipc_array_offset(const struct kipc_array *a);
 
+/* As kipc_shm_seal(); arrays can't grow in any case.  Since 0.1. */
+KIPC_API int kipc_array_seal(struct kipc_array *a, uint32_t what);
+
 /* As kipc_shm_stat().  Since 0.1. */
 KIPC_API int kipc_array_stat(struct kipc_array *a, struct kipc_shm_stat *st);
 

@@ -57,6 +57,12 @@ struct kipc_shm;
 /* Keep it in memory: mlock(2), by the creator's mapping and as long as that lasts.  Populates. */
 #define KIPC_SHM_LOCK		(1u << 1)
 
+/* What kipc_shm_seal() rules out, for everybody and for ever. */
+#define KIPC_SEAL_SHRINK	(1u << 0)	/* making it smaller; so from the beginning */
+#define KIPC_SEAL_GROW		(1u << 1)	/* making it larger */
+#define KIPC_SEAL_WRITE		(1u << 2)	/* writing to it */
+#define KIPC_SEAL_FUTURE_WRITE	(1u << 3)	/* writing to it, by those who don't have it yet */
+
 struct kipc_shm_opts {
 	size_t sz;
 	uint32_t flags;		/* KIPC_SHM_* */
@@ -89,6 +95,8 @@ struct kipc_shm_stat {
 	uint64_t numa_nodes;	/* ... been created */
 	uint64_t max_size;	/* bytes that it may grow to */
 	uint64_t grown;		/* times that it grew */
+	uint32_t seals;		/* KIPC_SEAL_* */
+	uint32_t readonly;	/* 1: this handle can only read */
 };
 
 /*
@@ -170,6 +178,38 @@ KIPC_API int kipc_shm_resize(struct kipc_shm *s, size_t size);
 
 /* Bytes of the pages behind it: 4096, 2 MiB or 1 GiB; 0 for NULL.  Since 0.1. */
 KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s);
+
+/*
+ * Rules something out, for every process and for ever, by the kernel's seals on the memfd (fcntl(2),
+ * F_ADD_SEALS); what: KIPC_SEAL_* or several of them, all set or none.
+ *
+ * KIPC_SEAL_SHRINK	is set already.
+ * KIPC_SEAL_GROW	kipc_shm_resize() is -EPERM from now on.  A process that is just resizing is
+ *			let finish first.
+ * KIPC_SEAL_FUTURE_WRITE
+ *			Who has it now goes on as before, and so do the children it forks.  Who gets it
+ *			later (kipc_recv()) can read and nothing else: his handle is read-only, and the
+ *			kernel refuses him a writable mapping with EPERM.  So one process, or a few,
+ *			can publish what others can't change.
+ * KIPC_SEAL_WRITE	Nobody can write any more, this process included; what is in it can be
+ *			relied on.  Refused with -EBUSY as long as another process has it, or this one
+ *			has mapped it by itself; with KIPC_SEAL_FUTURE_WRITE readers are no hindrance.
+ *			This handle is read-only from then on; the address stays the same, and
+ *			kipc_shm_fd() is open for reading only.  No other thread may use the handle
+ *			during this call.
+ *
+ * A read-only handle: storing to its memory is SIGSEGV; kipc_shm_write_begin(), kipc_shm_resize() and
+ * the like are -EACCES.  Readers take snapshots as always: kipc_shm_read_begin().  It is no peer: it
+ * isn't counted in the statistics nor by max_peers.
+ *
+ * 0, also when all of it was set before; -EINVAL (NULL, nothing, an unknown bit); -EBUSY
+ * (KIPC_SEAL_WRITE: see above; also while this process writes); -EOWNERDEAD (KIPC_SEAL_WRITE: the last
+ * writer died in the middle; write first); -EACCES (read-only); -EPERM (somebody has sealed it against
+ * sealing); -EMFILE, -ENFILE, -ENOMEM; -EUSERS, -EMFILE (in a fork child).  After an error it is all as
+ * it was, but for one case: if KIPC_SEAL_FUTURE_WRITE was set before, and KIPC_SEAL_WRITE is refused by the
+ * kernel with -EBUSY, this handle remains read-only.  Waits only for who resizes.  Since 0.1.
+ */
+KIPC_API int kipc_shm_seal(struct kipc_shm *s, uint32_t what);
 
 /*
  * The memfd, owned by the handle: for mmap(2) or io_uring.  It holds the whole segment; the data are
