@@ -13,14 +13,13 @@ static int array_verify(struct kipc_segment *seg)
 
 	if (r)
 		return r;
-	/* the region has seen that the whole page of the head is there */
+	/* the region has seen that there is room for it before the data */
 	return __kipc_array_read_head(&a->desc, __kipc_segment_body(seg), a->region.size);
 }
 
 static const struct kipc_segment_ops array_segment = {
 	.kind = KIPC_SEG_ARRAY,
-	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_array_head)),
-			    KIPC_SHM_HEAD_SIZE),
+	.stamp = KIPC_STAMP(KIPC_REGION_STAMP, sizeof(struct kipc_array_head)),
 	.verify = array_verify,
 	.readers = true,
 	.repair = __kipc_region_repair,
@@ -216,6 +215,36 @@ KIPC_API int kipc_array_read_begin(struct kipc_array *a, uint64_t *seq, int64_t 
 KIPC_API bool kipc_array_read_retry(struct kipc_array *a, uint64_t seq)
 {
 	return a && __kipc_seq_read_retry(&a->region.lock, seq);
+}
+
+KIPC_API int kipc_array_lock_shared(struct kipc_array *a, int64_t timeout_ns)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_rw_shared(&a->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_array_lock_exclusive(struct kipc_array *a, int64_t timeout_ns)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_rw_exclusive(&a->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_array_unlock(struct kipc_array *a)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_rw_unlock(&a->region.rw);
 }
 
 KIPC_API struct kipc_object *kipc_array_object(struct kipc_array *a)

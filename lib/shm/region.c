@@ -15,6 +15,8 @@
 #define OPTS_MIN_SIZE	offsetof(struct kipc_shm_opts, numa)
 #define STAT_MIN_SIZE	offsetof(struct kipc_shm_stat, huge)
 
+#define PEERS_DEFAULT	56
+
 static struct kipc_region *region_of(struct kipc_segment *seg)
 {
 	return container_of(seg, struct kipc_region, obj.seg);
@@ -55,21 +57,24 @@ int __kipc_region_named(const char *name)
 
 static void region_init(struct kipc_region *rg, struct kipc_shm_head *head)
 {
-	rg->lock.seg = &rg->obj.seg;
-	rg->lock.head = head;
+	rg->lock.seg = rg->rw.seg = &rg->obj.seg;
+	rg->lock.head = rg->rw.head = head;
+	rg->rw.readers = (struct kipc_shm_reader *)((char *)head + KIPC_SHM_READERS_OFF);
 }
 
 int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *obj_ops,
 			 const struct kipc_segment_ops *seg_ops, uint64_t size,
 			 const struct kipc_shm_opts *opts)
 {
+	uint32_t npeers = opts->max_peers ? opts->max_peers : PEERS_DEFAULT;
+	uint64_t head_size = KIPC_SHM_HEAD_SIZE(npeers);
 	struct kipc_segment *seg = &rg->obj.seg;
 	struct kipc_segment_spec spec = {
-		.body_size = KIPC_SHM_HEAD_SIZE + size,
-		.max_body_size = opts->max_size > size ? KIPC_SHM_HEAD_SIZE + opts->max_size : 0,
-		.npeers = opts->max_peers,
+		.body_size = head_size + size,
+		.max_body_size = opts->max_size > size ? head_size + opts->max_size : 0,
+		.npeers = npeers,
 		.huge = opts->huge,
-		.populate = KIPC_SHM_HEAD_SIZE,
+		.populate = head_size,
 		.lock = opts->flags & KIPC_SHM_LOCK,
 		.threads = opts->threads,
 		.place = place_of(opts),
@@ -80,7 +85,7 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 
 	if (opts->max_size && opts->max_size < size)
 		return -EINVAL;
-	if (max_of(size, opts->max_size) > UINT64_MAX - KIPC_SHM_HEAD_SIZE)
+	if (max_of(size, opts->max_size) > UINT64_MAX - head_size)
 		return -EOVERFLOW;
 	if (opts->flags & KIPC_REGION_FLAGS)
 		spec.populate = spec.body_size;
@@ -89,7 +94,7 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 	if (r)
 		return r;
 	head = __kipc_segment_body(seg);
-	head->data_off = rg->data_off = seg->body_off + KIPC_SHM_HEAD_SIZE;
+	head->data_off = rg->data_off = seg->body_off + head_size;
 	head->size = rg->size = size;
 	head->max_size = rg->max_size = max_of(size, opts->max_size);
 	head->flags = opts->flags & KIPC_REGION_FLAGS ? KIPC_SHM_HEAD_F_POPULATE : 0;
@@ -103,17 +108,17 @@ int __kipc_region_create(struct kipc_region *rg, const struct kipc_object_ops *o
 
 int __kipc_region_verify(struct kipc_segment *seg)
 {
+	uint64_t head_size = KIPC_SHM_HEAD_SIZE(seg->npeers), off, size, max_size;
 	struct kipc_region *rg = region_of(seg);
 	struct kipc_shm_head *head;
-	uint64_t off, size, max_size;
 
-	head = __kipc_segment_at(seg, seg->body_off, KIPC_SHM_HEAD_SIZE);
+	head = __kipc_segment_at(seg, seg->body_off, head_size);
 	if (!head)
 		return -EPROTO;
 	off = load_relaxed(&head->data_off);
 	size = load_acquire(&head->size);	/* pairs with: commit() in resize.c */
 	max_size = load_relaxed(&head->max_size);
-	if (off % KIPC_SHM_HEAD_SIZE || off < seg->body_off + KIPC_SHM_HEAD_SIZE ||
+	if (off % 4096 || off < seg->body_off + head_size ||
 	    !__kipc_segment_at(seg, off, size) || size > max_size ||
 	    max_size > seg->map_size - off)
 		return -EPROTO;
@@ -129,7 +134,7 @@ int __kipc_region_repair(struct kipc_segment *seg, uint32_t slot)
 {
 	struct kipc_region *rg = region_of(seg);
 
-	return __kipc_seq_repair(&rg->lock, slot) +
+	return __kipc_seq_repair(&rg->lock, slot) + __kipc_rw_repair(&rg->rw, slot) +
 	       __kipc_lock_repair(&rg->lock.head->grow_lock, slot);
 }
 
@@ -201,6 +206,7 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 	struct kipc_segment *seg = &rg->obj.seg;
 	struct kipc_shm_stat now = { .sz = st->sz };
 	enum kipc_seq_state state;
+	struct kipc_rw_look rw;
 	struct stat file;
 	uint64_t seq;
 	int r;
@@ -225,6 +231,11 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 	now.max_peers = seg->npeers;
 	now.writing = state == KIPC_SEQ_WRITING;
 	now.torn = state == KIPC_SEQ_TORN;
+	rw = __kipc_rw_look(&rg->rw);
+	now.lock_shared = rw.shared;
+	now.lock_exclusive = rw.exclusive;
+	now.lock_torn = rw.torn;
+	now.lock_healed = load_relaxed(&rg->rw.head->rw_healed);
 	r = stat_memory(rg, &file, &now);
 	if (r)
 		return r;

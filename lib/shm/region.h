@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What shared memory and arrays have in common: a segment of one page of description and then the
- * data, with a sequence lock.
+ * What shared memory and arrays have in common: a segment of a page of description (or more, where many
+ * processes have their words) and then the data, with a sequence lock and a reader-writer lock.
  *
  * The geometry is checked once, when a segment is opened, and copied here; of what stands in shared
  * memory only the size is read again, and believed as far as the file is so long.  Concurrency: create,
@@ -17,11 +17,13 @@
 
 #include "core/object.h"
 #include "kipc/shm.h"
+#include "shm/rwlock.h"
 #include "shm/seqlock.h"
 
 struct kipc_region {
 	struct kipc_object obj;
 	struct kipc_seqlock lock;
+	struct kipc_rwlock rw;
 	uint8_t *data;
 	uint64_t data_off;
 	uint64_t size;		/* bytes of data, backed by the file; only ever grows */
@@ -32,6 +34,10 @@ struct kipc_region {
 struct kipc_shm {
 	struct kipc_region region;
 };
+
+/* The layout stamp of what they share; the rest is the kind's. */
+#define KIPC_REGION_STAMP                                                                          \
+	KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, KIPC_SHM_READERS_OFF), sizeof(struct kipc_shm_reader))
 
 /* KIPC_SHM_* that every region knows. */
 #define KIPC_REGION_FLAGS	(KIPC_SHM_POPULATE | KIPC_SHM_LOCK)

@@ -41,6 +41,7 @@ int __kipc_region_seals(const struct kipc_region *rg)
 /* Whether nobody but us has it, and we are not at work on it. */
 static int at_rest(struct kipc_region *rg)
 {
+	struct kipc_rw_look rw;
 	uint64_t seq;
 
 	if (__kipc_region_peers(rg) != 1)
@@ -53,7 +54,8 @@ static int at_rest(struct kipc_region *rg)
 	case KIPC_SEQ_IDLE:
 		break;
 	}
-	return 0;
+	rw = __kipc_rw_look(&rg->rw);
+	return rw.exclusive || rw.shared ? -EBUSY : rw.torn ? -EOWNERDEAD : 0;
 }
 
 static int seal_write(struct kipc_region *rg, int add)

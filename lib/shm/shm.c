@@ -16,8 +16,7 @@ static int shm_verify(struct kipc_segment *seg)
 
 static const struct kipc_segment_ops shm_segment = {
 	.kind = KIPC_SEG_SHM,
-	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_shm_head)),
-			    KIPC_SHM_HEAD_SIZE),
+	.stamp = KIPC_STAMP(KIPC_REGION_STAMP, sizeof(struct kipc_shm_head)),
 	.verify = shm_verify,
 	.readers = true,
 	.repair = __kipc_region_repair,
@@ -171,6 +170,36 @@ KIPC_API int kipc_shm_read_begin(struct kipc_shm *s, uint64_t *seq, int64_t time
 KIPC_API bool kipc_shm_read_retry(struct kipc_shm *s, uint64_t seq)
 {
 	return s && __kipc_seq_read_retry(&s->region.lock, seq);
+}
+
+KIPC_API int kipc_shm_lock_shared(struct kipc_shm *s, int64_t timeout_ns)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_rw_shared(&s->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_shm_lock_exclusive(struct kipc_shm *s, int64_t timeout_ns)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_rw_exclusive(&s->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_shm_unlock(struct kipc_shm *s)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_rw_unlock(&s->region.rw);
 }
 
 KIPC_API struct kipc_object *kipc_shm_object(struct kipc_shm *s)

@@ -54,6 +54,46 @@ TEST_F(region, growth)
 	DAMAGE(self->head->grow_lock, 200, CLAIM, "the lock of who resizes is held by slot 200");
 }
 
+TEST_F(region, rwlock)
+{
+	struct kipc_shm_reader *readers =
+		(struct kipc_shm_reader *)((char *)self->head + KIPC_SHM_READERS_OFF);
+
+	DAMAGE(self->head->rw_lock, 200, CLAIM, "the exclusive lock is held by slot 200");
+	DAMAGE(self->head->rw_lock, 1u << 29, LOCK, "the exclusive lock: 0x20000000 is no lock word");
+	DAMAGE(self->head->gate, 1u << 20, LOCK, "the gate: 0x100000 is none");
+	DAMAGE(self->head->gate, KIPC_SHM_GATE_IN, LOCK, "the gate: 0x20000000 is none");
+	DAMAGE(self->head->gate, KIPC_SHM_GATE_IN | 1, LOCK, "but the lock is held by slot 0");
+	DAMAGE(self->head->gate, KIPC_SHM_GATE_SLEEPERS, LOCK, "readers sleep, but it is open");
+	DAMAGE(readers[6].held, 1, CLAIM, "the shared lock is held by slot 7, which is free");
+}
+
+/* What holders leave in flight, and what the dead leave. */
+TEST_F(region, held)
+{
+	struct kipc_shm *s = kipc_object_shm(self->obj);
+	struct kipc_array *a = kipc_object_array(self->obj);
+	struct findings all = { .n = 0 };
+
+	KIPC_OPTS(kipc_report, r, .found = collect, .arg = &all);
+
+	ASSERT_EQ(0, s ? kipc_shm_lock_shared(s, KIPC_NOWAIT) :
+			 kipc_array_lock_shared(a, KIPC_NOWAIT));
+	EXPECT_EQ(0, kipc_check(self->obj, &r));
+	EXPECT_TRUE(strstr(all.text, "in flight: the shared lock is held by slot 1"));
+	ASSERT_EQ(0, s ? kipc_shm_unlock(s) : kipc_array_unlock(a));
+	ASSERT_EQ(0, s ? kipc_shm_lock_exclusive(s, KIPC_NOWAIT) :
+			 kipc_array_lock_exclusive(a, KIPC_NOWAIT));
+	EXPECT_EQ(0, kipc_check(self->obj, &r));
+	EXPECT_TRUE(strstr(all.text, "in flight: the exclusive lock is held by slot 1"));
+	ASSERT_EQ(0, s ? kipc_shm_unlock(s) : kipc_array_unlock(a));
+	self->head->gate = KIPC_SHM_GATE_TORN;
+	EXPECT_EQ(0, kipc_check(self->obj, &r));
+	EXPECT_EQ(1, r.dead_claims);
+	EXPECT_TRUE(strstr(all.text, "dead: the exclusive lock: its last holder died"));
+	self->head->gate = 0;
+}
+
 TEST_F(region, sequence)
 {
 	DAMAGE(self->head->seq, KIPC_SHM_SEQ_STEP | KIPC_SHM_SEQ_SLEEPERS, SEQUENCE,

@@ -24,7 +24,16 @@ static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m,
 	struct kipc_shm_stat st = { .sz = sizeof(st) };
 
 	fuzz_assert(kipc_shm_size(m) == SHM_SIZE);
-	switch (fuzz_u8(in) % 9) {
+	switch (fuzz_u8(in) % 13) {
+	case 9:
+		kipc_shm_lock_shared(m, fuzz_timeout(in));
+		break;
+	case 10:
+		kipc_shm_lock_exclusive(m, fuzz_timeout(in));
+		break;
+	case 11 ... 12:
+		kipc_shm_unlock(m);
+		break;
 	case 8:
 		/* the image can't grow, whatever its words say now */
 		fuzz_assert(kipc_shm_resize(m, SHM_SIZE + 1 + fuzz_u16(in)));

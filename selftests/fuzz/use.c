@@ -77,6 +77,10 @@ static void use_shm(struct kipc_shm *s, struct fuzz_input *in)
 		memset(kipc_shm_addr(s), 1, kipc_shm_size(s));
 		kipc_shm_write_end(s);
 	}
+	if (!kipc_shm_lock_shared(s, fuzz_timeout(in)))
+		kipc_shm_unlock(s);
+	if (!kipc_shm_lock_exclusive(s, fuzz_timeout(in)))
+		kipc_shm_unlock(s);
 	fuzz_assert(!kipc_shm_stat(s, &st));
 	kipc_shm_resize(s, (size_t)min_of(st.max_size, 1ULL << 20));
 	if (fuzz_u8(in) % 4)

@@ -26,6 +26,7 @@
 #include "core/atomic.h"
 #include "fuzz.h"
 #include "uapi/kipc/segment.h"
+#include "uapi/kipc/shm.h"
 #include "world.h"
 
 #define LETS_GO		20	/* waits for a live owner before it gives up the lock */
@@ -148,7 +149,7 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const 
 /* Whose lock is it, if it is one? */
 static bool live_owner(uint32_t v)
 {
-	if (v & ~(KIPC_LOCK_OWNER | KIPC_LOCK_WAITERS | KIPC_LOCK_DIED))
+	if (v & ~(KIPC_LOCK_OWNER | KIPC_LOCK_WAITERS | KIPC_LOCK_DIED | KIPC_SHM_GATE_IN))
 		return false;
 	for (unsigned int i = 0; i < nlive; i++)
 		if ((v & KIPC_LOCK_OWNER) == live[i])
@@ -167,7 +168,8 @@ static long wait_for(uint32_t *word, uint32_t val, const struct timespec *ts)
 	pass(ts);
 	streak = word == last_word ? streak + 1 : 1;
 	last_word = word;
-	if (streak % LETS_GO == 0 && live_owner(val))
+	/* a reader's mapping is none that an owner could use */
+	if (streak % LETS_GO == 0 && live_owner(val) && fuzz_world_ours(word))
 		cmpxchg(word, val, val & KIPC_LOCK_WAITERS);
 	fuzz_assert(streak < ENDLESS);
 	errno = ETIMEDOUT;

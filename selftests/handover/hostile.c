@@ -365,7 +365,7 @@ TEST_F(hostile, segment_header)
 /* The description of the data: whatever it says, what is opened lies inside the segment. */
 TEST_F(hostile, shm_head)
 {
-	struct kipc_shm_head *head = (void *)((char *)kipc_shm_addr(self->s) - KIPC_SHM_HEAD_SIZE);
+	struct kipc_shm_head *head = (void *)((char *)kipc_shm_addr(self->s) - KIPC_SHM_HEAD_SIZE(56));
 	uint64_t off = head->data_off, size = head->size;
 	uint64_t bad_offs[] = { 0,	    1,	      off - 4096, off + 1,	off + 8192,
 				1ULL << 32, 1ULL << 63, UINT64_MAX, UINT64_MAX - 4095 };

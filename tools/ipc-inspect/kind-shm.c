@@ -32,6 +32,26 @@ static int look_at_lock(void *arg, bool last)
 	return torn(&l->head->shm) ? -1 : 0;
 }
 
+/* Who holds the reader-writer lock; what can't be read holds nothing. */
+static void load_readers(struct view *v, struct shm *s)
+{
+	uint32_t gate = s->head.shm.gate;
+
+	s->held = xcalloc(v->hdr.npeers, sizeof(*s->held));
+	for (uint32_t i = 0; i < v->hdr.npeers; i++) {
+		uint64_t off = v->hdr.body_off + KIPC_SHM_READERS_OFF +
+			       i * sizeof(struct kipc_shm_reader);
+
+		if (view_read(v, off, &s->held[i], sizeof(s->held[i])))
+			s->held[i] = 0;
+		s->readers += s->held[i];
+	}
+	s->lock_state = gate & KIPC_SHM_GATE_IN	  ? "exclusive" :
+			gate & KIPC_LOCK_OWNER	  ? "closing" :
+			gate & KIPC_SHM_GATE_TORN ? "torn" :
+						    "open";
+}
+
 static struct shm *load(struct view *v, uint64_t size)
 {
 	struct shm *s = xcalloc(1, sizeof(*s));
@@ -41,8 +61,8 @@ static struct shm *load(struct view *v, uint64_t size)
 
 	s->torn = view_confirm(look_at_lock, &look) < 0;
 	if (v->nproblems == before &&
-	    (h->data_off % KIPC_SHM_HEAD_SIZE ||
-	     h->data_off < v->hdr.body_off + KIPC_SHM_HEAD_SIZE ||
+	    (h->data_off % 4096 ||
+	     h->data_off < v->hdr.body_off + KIPC_SHM_HEAD_SIZE(v->hdr.npeers) ||
 	     !view_holds(v, h->data_off, h->size)))
 		view_problem(v, "shm: %lu bytes of data from %lu on are not in the file",
 			     (unsigned long)h->size, (unsigned long)h->data_off);
@@ -53,6 +73,7 @@ static struct shm *load(struct view *v, uint64_t size)
 	s->body = v->hdr.body_off;
 	s->writes = h->seq / KIPC_SHM_SEQ_STEP;
 	s->sleepers = h->seq & KIPC_SHM_SEQ_SLEEPERS;
+	load_readers(v, s);
 	s->state = s->torn ? "torn" : h->seq & KIPC_SHM_SEQ_WRITING ? "writing" : "idle";
 	return s;
 }
@@ -67,6 +88,7 @@ static void shm_free(void *data)
 {
 	struct shm *s = data;
 
+	free(s->held);
 	free(s->shape);
 	free(s->strides);
 	free(s->label);
@@ -80,13 +102,19 @@ static void shm_summary(const void *data, struct summary *sum)
 	sum->capacity = s->head.shm.size;
 	sum->unit = "bytes";
 	sum->waiters = s->sleepers;
-	if (s->torn)
+	if (s->torn || !strcmp(s->lock_state, "torn"))
 		sum->states |= STATE_TORN;
 }
 
 static char *shm_holds(const void *data, uint32_t slot)
 {
 	const struct shm *s = data;
+
+	/* a slot is one of the header's */
+	if (s->held[slot - 1])
+		return xasprintf("the lock, shared, %u times", s->held[slot - 1]);
+	if (lock_held_by(s->head.shm.rw_lock, slot))
+		return xstrdup("the lock, exclusively");
 
 	if (lock_held_by(s->head.shm.lock, slot))
 		return xstrdup("writing");
@@ -137,17 +165,20 @@ static const struct column record[] = {
 	{ "readers sleep", "readers_sleep", COLUMN_BOOL, 0, column_bool, OFF(sleepers), "" },
 	{ "writes over torn data", "healed_writes", COLUMN_NUMBER, 0, column_u64,
 	  OFF(head.shm.healed), "" },
+	{ "lock", "lock_state", COLUMN_STRING, 0, column_str, OFF(lock_state), "" },
+	{ "held shared", "lock_shared", COLUMN_NUMBER, 0, column_u64, OFF(readers), "" },
 };
 
 static void shm_show(const void *data, const struct peers *p, struct report *r)
 {
 	const struct shm *s = data;
-	struct lock_row locks[2];
+	struct lock_row locks[3];
 
 	lock_decode(&locks[0], "writer", s->head.shm.lock, p);
 	lock_decode(&locks[1], "resizer", s->head.shm.grow_lock, p);
 	report_record(r, "shm", "shared memory", record, sizeof(record) / sizeof(record[0]), s);
-	locks_report(r, locks, 2);
+	lock_decode(&locks[2], "exclusive", s->head.shm.rw_lock, p);
+	locks_report(r, locks, 3);
 }
 
 const struct kind kind_shm = {

@@ -12,6 +12,10 @@ struct shm {
 	uint64_t writes;
 	const char *state;	/* "idle", "writing", "torn" */
 	bool torn, sleepers;
+	/* the reader-writer lock: */
+	uint32_t *held;		/* by slot - 1 */
+	uint64_t readers;
+	const char *lock_state;	/* "open", "closing", "exclusive", "torn" */
 	/* arrays: */
 	const char *dtype, *order;
 	char *shape, *strides;	/* "100\n100" */

@@ -156,6 +156,11 @@ KIPC_API int kipc_array_write_end(struct kipc_array *a);
 KIPC_API int kipc_array_read_begin(struct kipc_array *a, uint64_t *seq, int64_t timeout_ns);
 KIPC_API bool kipc_array_read_retry(struct kipc_array *a, uint64_t seq);
 
+/* The reader-writer lock: as kipc_shm_lock_shared() and its like.  Since 0.1. */
+KIPC_API int kipc_array_lock_shared(struct kipc_array *a, int64_t timeout_ns);
+KIPC_API int kipc_array_lock_exclusive(struct kipc_array *a, int64_t timeout_ns);
+KIPC_API int kipc_array_unlock(struct kipc_array *a);
+
 /*
  * The same handle in its general form, for kipc_send() and kipc_object_close(): not a second one.
  * NULL for NULL.  Since 0.1.

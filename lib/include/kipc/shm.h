@@ -97,6 +97,11 @@ struct kipc_shm_stat {
 	uint64_t grown;		/* times that it grew */
 	uint32_t seals;		/* KIPC_SEAL_* */
 	uint32_t readonly;	/* 1: this handle can only read */
+	uint32_t lock_shared;	/* threads that hold the lock shared, or whose turn is next */
+	uint32_t lock_exclusive;	/* 1: somebody holds it exclusively */
+	uint64_t lock_healed;	/* times that somebody got it exclusively with -EOWNERDEAD */
+	uint32_t lock_torn;	/* 1: a holder died, nobody has held it exclusively since */
+	uint32_t reserved;
 };
 
 /*
@@ -198,13 +203,13 @@ KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s);
  *			kipc_shm_fd() is open for reading only.  No other thread may use the handle
  *			during this call.
  *
- * A read-only handle: storing to its memory is SIGSEGV; kipc_shm_write_begin(), kipc_shm_resize() and
- * the like are -EACCES.  Readers take snapshots as always: kipc_shm_read_begin().  It is no peer: it
+ * A read-only handle: storing to its memory is SIGSEGV; kipc_shm_write_begin(), kipc_shm_resize(),
+ * kipc_shm_lock_shared() and the like are -EACCES.  Readers take snapshots as always: kipc_shm_read_begin().  It is no peer: it
  * isn't counted in the statistics nor by max_peers.
  *
  * 0, also when all of it was set before; -EINVAL (NULL, nothing, an unknown bit); -EBUSY
- * (KIPC_SEAL_WRITE: see above; also while this process writes); -EOWNERDEAD (KIPC_SEAL_WRITE: the last
- * writer died in the middle; write first); -EACCES (read-only); -EPERM (somebody has sealed it against
+ * (KIPC_SEAL_WRITE: see above; also while this process writes or holds the lock); -EOWNERDEAD
+ * (KIPC_SEAL_WRITE: the last writer died in the middle; write first, or have the lock exclusively); -EACCES (read-only); -EPERM (somebody has sealed it against
  * sealing); -EMFILE, -ENFILE, -ENOMEM; -EUSERS, -EMFILE (in a fork child).  After an error it is all as
  * it was, but for one case: if KIPC_SEAL_FUTURE_WRITE was set before, and KIPC_SEAL_WRITE is refused by the
  * kernel with -EBUSY, this handle remains read-only.  Waits only for who resizes.  Since 0.1.
@@ -266,6 +271,37 @@ KIPC_API int kipc_shm_read_begin(struct kipc_shm *s, uint64_t *seq, int64_t time
  * must be thrown away and read again.  False for NULL.  Does not block.  Since 0.1.
  */
 KIPC_API bool kipc_shm_read_retry(struct kipc_shm *s, uint64_t seq);
+
+/*
+ * The reader-writer lock of the object: any number of threads hold it shared, or one exclusively.  It
+ * guards what its users agree upon, say all of the memory; nobody needs it for the other functions.
+ *
+ * Or the sequence lock?  That one lets readers copy without writing anything, but only copy, and again
+ * when a writer came.  With this one they may do whatever they like for as long as they like, keep
+ * writers waiting for it, and pay two atomic operations, on a cache line that processes don't share.
+ * The two know nothing of each other: who writes for readers of both kinds takes both.
+ *
+ * Waits for timeout_ns.  A writer that waits lets no new readers in, a reader that waits for a writer
+ * is let in before the next one.  Not recursive, and a shared hold can't be made an exclusive one: a
+ * thread that asks for the lock while it has it may wait for itself.  A hold belongs to the process: any
+ * of its threads may give it up.  A fork child does not inherit it.
+ *
+ * A process that dies gives up what it holds.  If it was exclusive, what it was changing may be half
+ * done: from then on every kipc_shm_lock_*() that succeeds says -EOWNERDEAD, until somebody has had it
+ * exclusively and unlocked it, which declares all to be in order again.
+ *
+ * 0: held.  -EOWNERDEAD: held as well, see above.  Otherwise not held: -EAGAIN (KIPC_NOWAIT), -ETIMEDOUT,
+ * -EINVAL (NULL), -EACCES (read-only), -EPROTO (damaged), -EUSERS, -EMFILE (in a fork child).  Since 0.1.
+ */
+KIPC_API int kipc_shm_lock_shared(struct kipc_shm *s, int64_t timeout_ns);
+KIPC_API int kipc_shm_lock_exclusive(struct kipc_shm *s, int64_t timeout_ns);
+
+/*
+ * Gives up what kipc_shm_lock_shared() or kipc_shm_lock_exclusive() gave, whichever it was, and wakes
+ * who waits for it.  kipc_shm_close() gives up what is left, as a death does.  0, -EINVAL (NULL), -EPERM
+ * (this process holds nothing), -EUSERS, -EMFILE (in a fork child).  Does not block.  Since 0.1.
+ */
+KIPC_API int kipc_shm_unlock(struct kipc_shm *s);
 
 /*
  * The same handle in its general form, for kipc_send() and kipc_object_close(): not a second one.
