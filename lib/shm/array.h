@@ -19,7 +19,7 @@ struct kipc_array_desc {
 	uint32_t ndim;
 	uint64_t elements;
 	uint64_t shape[KIPC_ARRAY_DIMS];
-	int64_t strides[KIPC_ARRAY_DIMS];	/* bytes, >= 0 */
+	int64_t strides[KIPC_ARRAY_DIMS];	/* bytes; of an array >= 0, of a view any */
 };
 
 struct kipc_array {
@@ -33,6 +33,20 @@ struct kipc_array {
  */
 int __kipc_array_describe(struct kipc_array_desc *d, enum kipc_dtype dtype, uint32_t ndim,
 			  const uint64_t *shape, bool fortran);
+
+/*
+ * Moves all elements of a shape, wherever each set of strides says they are.  d->strides is not
+ * looked at.  The two may not overlap, unless they are the same.
+ */
+void __kipc_array_transfer(const struct kipc_array_desc *d, uint8_t *dst,
+			   const int64_t *dst_strides, const uint8_t *src,
+			   const int64_t *src_strides);
+/* Sets each element to *item. */
+void __kipc_array_fill(const struct kipc_array_desc *d, uint8_t *data, const void *item);
+/* The same shape in a buffer, in C order. */
+void __kipc_array_buffer(const struct kipc_array_desc *d, struct kipc_array_desc *buf);
+/* Elements times itemsize. */
+size_t __kipc_array_bytes(const struct kipc_array_desc *d);
 
 /* Copies the description out of shared memory and checks all of it.  0 or -EPROTO. */
 int __kipc_array_read_head(struct kipc_array_desc *d, const struct kipc_array_head *head,
