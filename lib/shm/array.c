@@ -34,9 +34,10 @@ static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opt
 	return __kipc_region_opts(o, sizeof(*opts), opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN);
 }
 
-KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
-			       const uint64_t *shape, const struct kipc_array_opts *opts,
-			       struct kipc_array **out)
+int __kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			const uint64_t *shape, const struct kipc_array_opts *opts, uint32_t order,
+			int (*fill)(struct kipc_array *a, void *arg), void *arg,
+			struct kipc_array **out)
 {
 	struct kipc_shm_opts o;
 	struct kipc_array *a;
@@ -45,10 +46,13 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 	if (!out || !kipc_dtype_size(dtype) || ndim > KIPC_ARRAY_DIMS || (ndim && !shape))
 		return -EINVAL;
 	r = array_opts(&o, opts);
+	if (!r && fill && (o.flags & KIPC_ARRAY_FORTRAN))
+		r = -EINVAL;
 	if (!r)
 		r = __kipc_region_anonymous(name);
 	if (r)
 		return r;
+	o.flags |= order;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
@@ -58,14 +62,23 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 					 a->desc.elements * a->desc.itemsize, &o);
 	if (!r) {
 		__kipc_array_write_head(__kipc_segment_body(&a->region.obj.seg), &a->desc);
-		r = __kipc_segment_publish(&a->region.obj.seg);
+		r = fill ? fill(a, arg) : 0;
 	}
+	if (!r)
+		r = __kipc_segment_publish(&a->region.obj.seg);
 	if (r) {
 		kipc_array_close(a);
 		return r;
 	}
 	*out = a;
 	return 0;
+}
+
+KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			       const uint64_t *shape, const struct kipc_array_opts *opts,
+			       struct kipc_array **out)
+{
+	return __kipc_array_create(name, dtype, ndim, shape, opts, 0, NULL, NULL, out);
 }
 
 KIPC_API int kipc_array_open(const char *name, const struct kipc_array_opts *opts,

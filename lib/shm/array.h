@@ -28,6 +28,15 @@ struct kipc_array {
 };
 
 /*
+ * As kipc_array_create(), but fill() puts elements in before anybody else can have the array.  order:
+ * KIPC_ARRAY_FORTRAN or 0, instead of the option, which is refused then.
+ */
+int __kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			const uint64_t *shape, const struct kipc_array_opts *opts, uint32_t order,
+			int (*fill)(struct kipc_array *a, void *arg), void *arg,
+			struct kipc_array **out);
+
+/*
  * Describes a contiguous array.  dtype is known to be one, ndim to be in range.  0, or -EOVERFLOW when
  * it takes more than INT64_MAX bytes, lengths of 0 taken as 1.
  */

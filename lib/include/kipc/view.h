@@ -114,6 +114,9 @@ KIPC_API int kipc_view_copy(const struct kipc_view *dst, const struct kipc_view 
 KIPC_API int kipc_view_write(const struct kipc_view *v, const void *buf, size_t len);
 KIPC_API int kipc_view_read(const struct kipc_view *v, void *buf, size_t len);
 
+/* As kipc_array_save(), of a view.  -EINVAL also for no valid view.  Since 0.1. */
+KIPC_API int kipc_view_save(const struct kipc_view *v, const char *path);
+
 #ifdef __cplusplus
 }
 #endif
