@@ -2,15 +2,16 @@
 /*
  * The reader-writer lock (lib/shm/rwlock.[ch]): readers x writers x death x repairer.
  *
- * Two readers and two writers, a slot each, take the lock, step through a critical section and give it
- * up.  Up to DEATHS of them die, at any step, while they repair and asleep too.  The lock among the
- * writers is lock.pml's, here a word that is taken in one step and waited for without a futex.  The
- * tick comes only once somebody died, and only when there is something to find (as in lock.pml): what
- * loses a wake-up stands still.
+ * Two readers and two writers, a slot each, take the lock, step through a critical section and give
+ * it up.  Up to DEATHS of them die, at any step, while they repair and asleep too.  The lock among
+ * the writers is lock.pml's, here a word that is taken in one step and waited for without a futex.
+ * The tick comes only once somebody died, and only when there is something to find (as in
+ * lock.pml): what loses a wake-up stands still.
  *
- * Holds: a writer is alone; whoever is in after a writer died in is told, until a writer has left; no
- * writer gets in before a reader that waited for the one before it; whoever has the writers' lock finds
- * a gate of nobody's; when nothing moves any more, everybody has been through or is dead.
+ * Holds: a writer is alone; whoever is in after a writer died in is told, until a writer has left;
+ * no writer gets in before a reader that waited for the one before it; whoever has the writers'
+ * lock finds a gate of nobody's; when nothing moves any more, everybody has been through or is
+ * dead.
  *
  *	HOLDS -DDEATHS=0
  *	HOLDS -DDEATHS=0 -DGIVE_UP

@@ -2,9 +2,9 @@
 /*
  * memfd_create(2), mmap(2), fallocate(2): see memory.h.
  *
- * The order is that of the kernel's promises.  Mapping hugetlb reserves its pages, or fails; the nodes
- * are set before the first page is taken; then the pages are taken, which is where a reservation that
- * can't be kept (another node, a control group's limit) comes out as an error.
+ * The order is that of the kernel's promises.  Mapping hugetlb reserves its pages, or fails; the
+ * nodes are set before the first page is taken; then the pages are taken, which is where a
+ * reservation that can't be kept (another node, a control group's limit) comes out as an error.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a segment's memory comes from: the memfd, its page size, its mapping, the nodes and the pages.
+ * Where a segment's memory comes from: the memfd, its page size, its mapping, the nodes and the
+ * pages.
  *
- * The ladder (KIPC_HUGE_TRY): 1 GiB pages, 2 MiB pages, transparent huge pages, 4 KiB pages.  A step
- * is taken only if it would waste no more than an eighth of the size, and if all that belongs to it
- * succeeds: the pages that are to be there now, and the reservation for the room to grow.
+ * The ladder (KIPC_HUGE_TRY): 1 GiB pages, 2 MiB pages, transparent huge pages, 4 KiB pages.  A
+ * step is taken only if it would waste no more than an eighth of the size, and if all that belongs
+ * to it succeeds: the pages that are to be there now, and the reservation for the room to grow.
  *
- * Invariant: what was to be populated is allocated when a function here returns 0.  Whoever touches it
- * later never finds that there is no page left: that would be SIGBUS, and nobody could be told.
+ * Invariant: what was to be populated is allocated when a function here returns 0.  Whoever touches
+ * it later never finds that there is no page left: that would be SIGBUS, and nobody could be told.
  */
 #ifndef KIPC_CORE_MEMORY_H
 #define KIPC_CORE_MEMORY_H
@@ -44,9 +45,9 @@ struct kipc_memory {
 };
 
 /*
- * Makes a memfd that may be sealed, and maps it.  0; -EINVAL, -EOVERFLOW (sizes), -ENOMEM (no memory,
- * no huge pages), -EMFILE, -ENFILE, -ENOSPC, and what __kipc_numa_place() says.  On error nothing is
- * left behind.
+ * Makes a memfd that may be sealed, and maps it.  0; -EINVAL, -EOVERFLOW (sizes), -ENOMEM (no
+ * memory, no huge pages), -EMFILE, -ENFILE, -ENOSPC, and what __kipc_numa_place() says.  On error
+ * nothing is left behind.
  */
 int __kipc_memory_create(struct kipc_memory *mem, const struct kipc_memory_spec *spec);
 /* Unmaps and closes. */
@@ -64,10 +65,11 @@ int __kipc_memory_map(int fd, uint64_t map_size, uint64_t page_size, bool readon
 
 /*
  * Takes the pages of [addr, addr + len), a mapping of such a file, and maps them, writable; if thp,
- * huge ones as far as there are any.  At most so many threads do it (0: one for each CPU that we may
- * use, no more than 16), and fewer where there is little to do.
+ * huge ones as far as there are any.  At most so many threads do it (0: one for each CPU that we
+ * may use, no more than 16), and fewer where there is little to do.
  *
- * 0: all of it is there.  -ENOMEM, -ENOSPC: a part may be.  -EOPNOTSUPP: the kernel can't; nothing is.
+ * 0: all of it is there.  -ENOMEM, -ENOSPC: a part may be.  -EOPNOTSUPP: the kernel can't; nothing
+ * is.
  */
 int __kipc_memory_fill(void *addr, uint64_t len, uint64_t page_size, bool thp, uint32_t threads);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * See numa.h.  The kernel takes a set in which some nodes are there and ignores the others; who asked
- * for them would never know.  So we look at what became of it.
+ * See numa.h.  The kernel takes a set in which some nodes are there and ignores the others; who
+ * asked for them would never know.  So we look at what became of it.
  */
 #include <errno.h>
 #include <linux/mempolicy.h>

@@ -17,10 +17,11 @@ struct kipc_numa_place {
 bool __kipc_numa_valid(const struct kipc_numa_place *p);
 
 /*
- * From now on the pages of [addr, addr + len), a mapping, are taken where p says; those that were taken
- * already stay.  For shmem that holds for the file, whoever touches it; for hugetlb for this mapping.
- * KIPC_NUMA_NONE: nothing is done.  0; -ENODEV: not all of the nodes are there, or this process may
- * not use them; -EOPNOTSUPP: a kernel without NUMA; -EPERM: a sandbox forbids it; -ENOMEM.
+ * From now on the pages of [addr, addr + len), a mapping, are taken where p says; those that were
+ * taken already stay.  For shmem that holds for the file, whoever touches it; for hugetlb for this
+ * mapping. KIPC_NUMA_NONE: nothing is done.  0; -ENODEV: not all of the nodes are there, or this
+ * process may not use them; -EOPNOTSUPP: a kernel without NUMA; -EPERM: a sandbox forbids it;
+ * -ENOMEM.
  */
 int __kipc_numa_place(void *addr, uint64_t len, const struct kipc_numa_place *p);
 

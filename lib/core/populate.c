@@ -2,13 +2,13 @@
 /*
  * Pages that are to be there now: see memory.h.
  *
- * MADV_POPULATE_WRITE (Linux 5.14) faults as a touch would, but where a touch would be SIGBUS it says
- * EFAULT.  Several threads take the stretch piece by piece, the caller among them.
+ * MADV_POPULATE_WRITE (Linux 5.14) faults as a touch would, but where a touch would be SIGBUS it
+ * says EFAULT.  Several threads take the stretch piece by piece, the caller among them.
  *
- * Huge pages for shmem, also where the system has them off: MADV_COLLAPSE (6.1) makes one of a 2 MiB
- * piece that has at least a page; the rest it zeroes.  So one page is touched and the piece collapsed:
- * cheaper than taking 512 pages, which would be copied then (512 MiB by one thread: 0.09 s; 0.28 s with
- * pages of 4 KiB; 0.49 s when those are collapsed).
+ * Huge pages for shmem, also where the system has them off: MADV_COLLAPSE (6.1) makes one of a 2
+ * MiB piece that has at least a page; the rest it zeroes.  So one page is touched and the piece
+ * collapsed: cheaper than taking 512 pages, which would be copied then (512 MiB by one thread: 0.09
+ * s; 0.28 s with pages of 4 KiB; 0.49 s when those are collapsed).
  */
 #include <errno.h>
 #include <pthread.h>

@@ -136,20 +136,20 @@ int __kipc_segment_publish(struct kipc_segment *seg);
 
 /*
  * Opens what stands behind fd, checks all of it, attaches; if it can't be written and the kind has
- * readers, it is opened read-only and nothing is attached.  Takes over fd when it succeeds, leaves it
- * to the caller otherwise.  -EPROTO: not a segment of this kind, damaged, unsealed, or cut short.
- * -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
+ * readers, it is opened read-only and nothing is attached.  Takes over fd when it succeeds, leaves
+ * it to the caller otherwise.  -EPROTO: not a segment of this kind, damaged, unsealed, or cut
+ * short. -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
  */
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 
 /*
  * Seals it against writing, for everybody and for ever; `seals`: F_SEAL_WRITE and others.  No other
- * thread uses it meanwhile.  The kernel refuses as long as anybody has it mapped writable, so our own
- * mapping is replaced, in place, by a read-only one, and our slot is given back.
+ * thread uses it meanwhile.  The kernel refuses as long as anybody has it mapped writable, so our
+ * own mapping is replaced, in place, by a read-only one, and our slot is given back.
  *
- * 0: it is readonly now.  -EBUSY: somebody else may write; all is as it was.  -EPERM: sealed against
- * sealing.  -EMFILE, -ENFILE, -ENOMEM.  If it can't be mapped writable again after an error, which takes
- * F_SEAL_FUTURE_WRITE or no memory, it is readonly all the same.
+ * 0: it is readonly now.  -EBUSY: somebody else may write; all is as it was.  -EPERM: sealed
+ * against sealing.  -EMFILE, -ENFILE, -ENOMEM.  If it can't be mapped writable again after an
+ * error, which takes F_SEAL_FUTURE_WRITE or no memory, it is readonly all the same.
  */
 int __kipc_segment_seal_write(struct kipc_segment *seg, int seals);
 

@@ -28,8 +28,8 @@ struct kipc_array {
 };
 
 /*
- * As kipc_array_create(), but fill() puts elements in before anybody else can have the array.  order:
- * KIPC_ARRAY_FORTRAN or 0, instead of the option, which is refused then.
+ * As kipc_array_create(), but fill() puts elements in before anybody else can have the array.
+ * order: KIPC_ARRAY_FORTRAN or 0, instead of the option, which is refused then.
  */
 int __kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
 			const uint64_t *shape, const struct kipc_array_opts *opts, uint32_t order,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arrays as NumPy's .npy files (numpy.lib.format): a few bytes, then a header, which is the text of a
- * Python dictionary, then the elements without gaps.
+ * Arrays as NumPy's .npy files (numpy.lib.format): a few bytes, then a header, which is the text of
+ * a Python dictionary, then the elements without gaps.
  *
  *	6	"\x93NUMPY"
  *	2	version: 1.0, 2.0, 3.0
@@ -27,8 +27,8 @@ struct kipc_npy {
 };
 
 /*
- * The beginning of a file: where its header is, and how long.  0; -EPROTO: no .npy file; -ENOTSUP: of a
- * later version, or a header longer than any that we could read.
+ * The beginning of a file: where its header is, and how long.  0; -EPROTO: no .npy file; -ENOTSUP:
+ * of a later version, or a header longer than any that we could read.
  */
 int __kipc_npy_preamble(const uint8_t *buf, size_t len, size_t *header_off, size_t *header_len);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * An array from a .npy file.  The elements are read into shared memory by read(2), before anybody else
- * can have the array: so nobody sees a half of it, and where there is no memory it is an error.
+ * An array from a .npy file.  The elements are read into shared memory by read(2), before anybody
+ * else can have the array: so nobody sees a half of it, and where there is no memory it is an
+ * error.
  */
 #include <errno.h>
 #include <fcntl.h>

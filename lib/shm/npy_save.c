@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * An array, or a view, into a .npy file: a new one beside it, which takes its place when all of it is on
- * the disk.  So whoever opens the path finds what was there before or all of what is there now.
+ * An array, or a view, into a .npy file: a new one beside it, which takes its place when all of it
+ * is on the disk.  So whoever opens the path finds what was there before or all of what is there
+ * now.
  *
- * What a death leaves: nothing, as long as the new file has no name (O_TMPFILE); then, for two system
- * calls, one with a name that nobody asks for.  Where the file system knows no such files it has that
- * name from the beginning.
+ * What a death leaves: nothing, as long as the new file has no name (O_TMPFILE); then, for two
+ * system calls, one with a name that nobody asks for.  Where the file system knows no such files it
+ * has that name from the beginning.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What shared memory and arrays have in common: a segment of a page of description (or more, where many
- * processes have their words) and then the data, with a sequence lock and a reader-writer lock.
+ * What shared memory and arrays have in common: a segment of a page of description (or more, where
+ * many processes have their words) and then the data, with a sequence lock and a reader-writer
+ * lock.
  *
  * The geometry is checked once, when a segment is opened, and copied here; of what stands in shared
- * memory only the size is read again, and believed as far as the file is so long.  Concurrency: create,
- * import and close belong to one thread; everything else may run beside itself.
+ * memory only the size is read again, and believed as far as the file is so long.  Concurrency:
+ * create, import and close belong to one thread; everything else may run beside itself.
  *
- * Resizing (resize.c): under a robust lock the file is made longer, its new part is given memory if all
- * of it is to have some, and the size is stored, which is the moment at which it has happened.  A
- * death before leaves the old size, and perhaps a longer file, or memory behind the size: the next
- * one who resizes takes both as they are.  A death after it leaves a lock that the reaper takes away.
+ * Resizing (resize.c): under a robust lock the file is made longer, its new part is given memory if
+ * all of it is to have some, and the size is stored, which is the moment at which it has happened.
+ * A death before leaves the old size, and perhaps a longer file, or memory behind the size: the
+ * next one who resizes takes both as they are.  A death after it leaves a lock that the reaper
+ * takes away.
  */
 #ifndef KIPC_SHM_REGION_H
 #define KIPC_SHM_REGION_H
@@ -43,8 +45,8 @@ struct kipc_shm {
 #define KIPC_REGION_FLAGS	(KIPC_SHM_POPULATE | KIPC_SHM_LOCK)
 
 /*
- * Reads and checks options, of which the caller knows the first `known` bytes: the array's are a part
- * of the region's.  0, -EINVAL, -E2BIG.
+ * Reads and checks options, of which the caller knows the first `known` bytes: the array's are a
+ * part of the region's.  0, -EINVAL, -E2BIG.
  */
 int __kipc_region_opts(struct kipc_shm_opts *opts, size_t known, const void *src, uint32_t flags);
 

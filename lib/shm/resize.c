@@ -10,8 +10,8 @@
 #include "shm/region.h"
 
 /*
- * A stretch that is about to belong to the data, in bytes of the segment.  From `first` on its pages
- * are new: the one before has data already.
+ * A stretch that is about to belong to the data, in bytes of the segment.  From `first` on its
+ * pages are new: the one before has data already.
  */
 struct growth {
 	uint64_t from, to, first;

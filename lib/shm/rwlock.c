@@ -24,8 +24,8 @@ static int told(uint32_t gate)
 }
 
 /*
- * A wait for something that one process has to do, in slices: the clock decides when to ask whether it
- * lives, however often we are woken.
+ * A wait for something that one process has to do, in slices: the clock decides when to ask whether
+ * it lives, however often we are woken.
  */
 struct watch {
 	int64_t deadline, look;
@@ -35,9 +35,9 @@ struct watch {
 #define WATCH(deadline) { deadline, KIPC_DEADLINE_NEVER, 0 }
 
 /*
- * Sleeps on the word while it has that value, and no longer than until the deadline or the next look.
- * 0: look at it again; -EAGAIN, -ETIMEDOUT, or an error of the repair.  Only a word that is damaged names
- * dead owners without end.
+ * Sleeps on the word while it has that value, and no longer than until the deadline or the next
+ * look. 0: look at it again; -EAGAIN, -ETIMEDOUT, or an error of the repair.  Only a word that is
+ * damaged names dead owners without end.
  */
 static int sleep_on(struct kipc_rwlock *rw, struct watch *w, uint32_t *word, uint32_t val,
 		    uint32_t owner)

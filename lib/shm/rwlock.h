@@ -4,12 +4,12 @@
  * it alone; whoever dies with it gives it back.
  *
  * A reader writes one word, its own slot's: how many threads of its process hold the lock.  So each
- * hold is accounted for to a slot by the very store that makes it one, readers of different processes
- * don't meet in any cache line, and there is no count of all of them that a death could make wrong.  A
- * writer closes a gate and then looks at all of those words.  (Readers that announce themselves where
- * only the writer looks are Linux's brlock and percpu_rw_semaphore; that readers and writers take turns
- * is the "phase-fair" lock of Brandenburg and Anderson, "Reader-writer synchronization for shared-memory
- * multiprocessor real-time systems", ECRTS 2009.)
+ * hold is accounted for to a slot by the very store that makes it one, readers of different
+ * processes don't meet in any cache line, and there is no count of all of them that a death could
+ * make wrong.  A writer closes a gate and then looks at all of those words.  (Readers that announce
+ * themselves where only the writer looks are Linux's brlock and percpu_rw_semaphore; that readers
+ * and writers take turns is the "phase-fair" lock of Brandenburg and Anderson, "Reader-writer
+ * synchronization for shared-memory multiprocessor real-time systems", ECRTS 2009.)
  *
  * The words, in struct kipc_shm_head and behind it:
  *
@@ -23,28 +23,28 @@
  *	    SLEEPERS beside it	readers sleep on the word (a futex)
  *	reader[slot].held	threads of that process that hold it shared, or wait for their turn
  *
- * A reader adds itself, then looks at the gate.  Open: it is in.  A writer is in: it has its turn as
- * soon as that one leaves, since the next one would have to wait for it: it stays in the count, and
- * waits.  Closing: the writer may have looked at our word already, so the reader takes itself away and
- * tries again later.  A writer closes the gate, then looks at the words.  Both are "store, then load" of
- * two words, sequentially consistent: at least one of the two sees the other.
+ * A reader adds itself, then looks at the gate.  Open: it is in.  A writer is in: it has its turn
+ * as soon as that one leaves, since the next one would have to wait for it: it stays in the count,
+ * and waits.  Closing: the writer may have looked at our word already, so the reader takes itself
+ * away and tries again later.  A writer closes the gate, then looks at the words.  Both are "store,
+ * then load" of two words, sequentially consistent: at least one of the two sees the other.
  *
- * Nobody starves: a closed gate lets no reader in before the writer; a reader that is in the count is
- * let in before the next writer.  What can happen is that a reader finds the gate closing several
- * times, each time for another writer.
+ * Nobody starves: a closed gate lets no reader in before the writer; a reader that is in the count
+ * is let in before the next writer.  What can happen is that a reader finds the gate closing
+ * several times, each time for another writer.
  *
- * Deaths.  A reader: its word is set to 0, wherever it was.  A writer with rw_lock and an open gate:
- * nothing has happened, or it had finished.  While closing: the gate opens.  While it is in: the gate
- * opens with TORN, and everybody who gets the lock is told -EOWNERDEAD until a writer unlocks.  The
- * repairer opens the gate first and gives up rw_lock last, so that whoever has rw_lock finds a gate of
- * nobody's; if it dies in between, the next one does both again.  Whoever waits looks every 10 ms
- * whether the process that it waits for lives.
+ * Deaths.  A reader: its word is set to 0, wherever it was.  A writer with rw_lock and an open
+ * gate: nothing has happened, or it had finished.  While closing: the gate opens.  While it is in:
+ * the gate opens with TORN, and everybody who gets the lock is told -EOWNERDEAD until a writer
+ * unlocks.  The repairer opens the gate first and gives up rw_lock last, so that whoever has
+ * rw_lock finds a gate of nobody's; if it dies in between, the next one does both again.  Whoever
+ * waits looks every 10 ms whether the process that it waits for lives.
  *
- * Cost, nobody in the way: a reader two atomic operations on a line of its own process's (12 ns together
- * when measured); a writer four, and a look at each slot that was ever used (25 ns).
+ * Cost, nobody in the way: a reader two atomic operations on a line of its own process's (12 ns
+ * together when measured); a writer four, and a look at each slot that was ever used (25 ns).
  *
- * Not recursive, not even shared, since a writer may come in between.  Fork: a child holds nothing.  Not
- * async-signal-safe.
+ * Not recursive, not even shared, since a writer may come in between.  Fork: a child holds nothing.
+ * Not async-signal-safe.
  */
 #ifndef KIPC_SHM_RWLOCK_H
 #define KIPC_SHM_RWLOCK_H

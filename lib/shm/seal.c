@@ -2,10 +2,10 @@
 /*
  * Seals: what the kernel enforces from then on, see kipc_shm_seal().
  *
- * Slots and locks are in the same file as the data, so whoever is a peer has it mapped writable, and
- * F_SEAL_WRITE is refused as long as there is one.  So the last peer stops being one: it gives its slot
- * back, with nothing held, and becomes a reader; then nobody is left who could write, and the file stays
- * for ever as it is, its lock words free and its table of peers empty.
+ * Slots and locks are in the same file as the data, so whoever is a peer has it mapped writable,
+ * and F_SEAL_WRITE is refused as long as there is one.  So the last peer stops being one: it gives
+ * its slot back, with nothing held, and becomes a reader; then nobody is left who could write, and
+ * the file stays for ever as it is, its lock words free and its table of peers empty.
  */
 #include <errno.h>
 #include <fcntl.h>

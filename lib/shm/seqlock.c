@@ -126,8 +126,8 @@ static void sleep_on(struct kipc_seqlock *sl, uint64_t seq, int64_t ns)
 }
 
 /*
- * For who can't reap: whether the write that seq belongs to is that of a dead process.  A slot that is
- * used anew has been repaired before, and its next write has another seq.
+ * For who can't reap: whether the write that seq belongs to is that of a dead process.  A slot that
+ * is used anew has been repaired before, and its next write has another seq.
  */
 static bool dead_writer(struct kipc_seqlock *sl, uint64_t seq, uint32_t owner)
 {

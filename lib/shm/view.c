@@ -268,8 +268,8 @@ static uint32_t join(const struct kipc_view *v, uint64_t *shape, int64_t *stride
 }
 
 /*
- * Strides for the new shape, from the last axis on: each stretch of joined axes is cut into new ones,
- * which must come out even.
+ * Strides for the new shape, from the last axis on: each stretch of joined axes is cut into new
+ * ones, which must come out even.
  */
 static int cut(struct kipc_view *s, const uint64_t *shape, const int64_t *strides, uint32_t n,
 	       uint32_t itemsize)

@@ -7,9 +7,10 @@
 #include "shm/array.h"
 
 /*
- * Checks all of a view, which may have come from anywhere, and copies it.  Afterwards: elements times
- * itemsize is no more than the bytes of the array, and every index inside the shape leads to an element
- * inside the array, aligned as there.  *end[0], *end[1]: the bytes that they lie in.  0 or -EINVAL.
+ * Checks all of a view, which may have come from anywhere, and copies it.  Afterwards: elements
+ * times itemsize is no more than the bytes of the array, and every index inside the shape leads to
+ * an element inside the array, aligned as there.  *end[0], *end[1]: the bytes that they lie in.  0
+ * or -EINVAL.
  */
 int __kipc_view_check(const struct kipc_view *v, struct kipc_array_desc *d, const uint8_t *end[2]);
 

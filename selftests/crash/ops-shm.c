@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The sequence lock of shared memory.  What a writer stores is the users' own: a death in the middle
- * leaves it torn, and the next writer and every reader are told so.  Growing: the old size or the new
- * one.  The reader-writer lock: an acquisition has happened when the next ones are told -EOWNERDEAD, a
- * release when they aren't; of a reader nobody is told anything.
+ * The sequence lock of shared memory.  What a writer stores is the users' own: a death in the
+ * middle leaves it torn, and the next writer and every reader are told so.  Growing: the old size
+ * or the new one.  The reader-writer lock: an acquisition has happened when the next ones are told
+ * -EOWNERDEAD, a release when they aren't; of a reader nobody is told anything.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /*
  * .npy files: their headers by themselves, and whole files that arrays are made from.
  *
- * Input: the file; or, if it begins with a byte below 128, patches of a good header: mostly text in it
- * exchanged for other words that might stand there.
+ * Input: the file; or, if it begins with a byte below 128, patches of a good header: mostly text in
+ * it exchanged for other words that might stand there.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -246,8 +246,8 @@ TEST_F(pool, try_takes_them)
 }
 
 /*
- * In one test, since the first touch of so much memory takes seconds on some virtual machines.  All of
- * it is taken at creation: what is refused later would be SIGBUS.
+ * In one test, since the first touch of so much memory takes seconds on some virtual machines.  All
+ * of it is taken at creation: what is refused later would be SIGBUS.
  */
 TEST_F_TIMEOUT(pool, one_gib, 60)
 {

@@ -8,9 +8,9 @@
  *	body_off + KIPC_SHM_READERS_OFF	struct kipc_shm_reader[npeers]: slot s stands at index s - 1
  *	data_off			the data, `size` bytes; the rest of the file is room
  *
- * Growing: the file gets longer (the header's max_size is room for it in every mapping), its new part
- * gets memory if that is to be, then `size` is stored.  What of it a death leaves undone is done by the
- * next one; the file may be longer than `size` says.
+ * Growing: the file gets longer (the header's max_size is room for it in every mapping), its new
+ * part gets memory if that is to be, then `size` is stored.  What of it a death leaves undone is
+ * done by the next one; the file may be longer than `size` says.
  *
  * The sequence lock is two words.  `lock` is a lock word (segment.h): the writer that is in.  `seq`:
  *
@@ -21,8 +21,8 @@
  *
  * A snapshot is whole if `seq`, without bit 1, was even before and the same afterwards.
  *
- * The reader-writer lock, which has nothing to do with that one, is the gate, a lock word for who may
- * change it, and a word of each slot: a reader adds 1 to its own, and is in if the gate is open
+ * The reader-writer lock, which has nothing to do with that one, is the gate, a lock word for who
+ * may change it, and a word of each slot: a reader adds 1 to its own, and is in if the gate is open
  * afterwards; a writer closes the gate, and is in when each slot's word was 0 afterwards.
  */
 #ifndef UAPI_KIPC_SHM_H

@@ -155,9 +155,9 @@ KIPC_API int kipc_array_read(const struct kipc_array *a, void *buf, size_t len);
  * order in memory, C or Fortran, is the file's; other strides are written in C order.
  *
  * path		of a regular file, or of nothing yet: it appears, or is replaced, when all of it is on
- *		the disk, and keeps its permissions; a symbolic link is followed.  After an error, or when
- *		this process is killed, it is as it was.  (Unless the disk fails in the very last step: then
- *		it may be either.)
+ *		the disk, and keeps its permissions; a symbolic link is followed.  After an error,
+ *		or when this process is killed, it is as it was.  (Unless the disk fails in the very
+ *		last step: then it may be either.)
  *
  * Takes no lock: what others write meanwhile may be in the file by halves.
  *
@@ -167,18 +167,18 @@ KIPC_API int kipc_array_read(const struct kipc_array *a, void *buf, size_t len);
 KIPC_API int kipc_array_save(const struct kipc_array *a, const char *path);
 
 /*
- * Creates an array from a .npy file, of version 1.0, 2.0 or 3.0: with its type, its shape, and its order
- * in memory, C or Fortran.  Big-endian elements are turned round.  The file may be anybody's: what it says
- * is checked.
+ * Creates an array from a .npy file, of version 1.0, 2.0 or 3.0: with its type, its shape, and its
+ * order in memory, C or Fortran.  Big-endian elements are turned round.  The file may be anybody's:
+ * what it says is checked.
  *
  * path		of a regular file; what stands behind the elements is left alone
  * name, opts	as in kipc_array_create(), but KIPC_ARRAY_FORTRAN is -EINVAL: the file decides
  * a		receives the handle, to be closed with kipc_array_close()
  *
- * 0; -EPROTO (no .npy file, damaged, or cut short), -ENOTSUP (a type that arrays don't have, such as
- * strings, dates, structs; more than 8 dimensions; a later version), -EOVERFLOW, -EINVAL (also: no
- * regular file), -EISDIR, what kipc_array_create(), open(2) and read(2) say.  Waits for the disk.
- * Since 0.1.
+ * 0; -EPROTO (no .npy file, damaged, or cut short), -ENOTSUP (a type that arrays don't have, such
+ * as strings, dates, structs; more than 8 dimensions; a later version), -EOVERFLOW, -EINVAL (also:
+ * no regular file), -EISDIR, what kipc_array_create(), open(2) and read(2) say.  Waits for the
+ * disk. Since 0.1.
  */
 KIPC_API int kipc_array_load(const char *path, const char *name, const struct kipc_array_opts *opts,
 			     struct kipc_array **a);

@@ -54,8 +54,8 @@ enum kipc_huge {
 };
 
 /*
- * The NUMA nodes that a segment's memory comes from: the numa member of the option structs that have
- * one, with a set of nodes beside it (bit n stands for node n).
+ * The NUMA nodes that a segment's memory comes from: the numa member of the option structs that
+ * have one, with a set of nodes beside it (bit n stands for node n).
  */
 enum kipc_numa {
 	KIPC_NUMA_NONE		= 0,	/* as the kernel thinks: the node of who touches a page first */

@@ -9,15 +9,15 @@
  *	...
  *	*(uint8_t *)kipc_view_at(&v, (int64_t[]){ -1, 0 }) = 255;
  *
- * A view is a plain struct of the caller's: it may be copied, thrown away, and made by hand; there is
- * nothing to close.  It points into the array's memory, and is valid as long as the array is open.
- * Every function here checks first that all elements of its views lie inside their arrays (-EINVAL
- * otherwise), so no view, however it was made, leads anywhere else.
+ * A view is a plain struct of the caller's: it may be copied, thrown away, and made by hand; there
+ * is nothing to close.  It points into the array's memory, and is valid as long as the array is
+ * open. Every function here checks first that all elements of its views lie inside their arrays
+ * (-EINVAL otherwise), so no view, however it was made, leads anywhere else.
  *
  * The functions that move elements take no lock, as those of array.h.
  *
- * Indices and axes count from the end when they are negative, as in Python.  Concurrency: a view is not
- * changed by any function but those that make it; *out may be the view that it is made from.
+ * Indices and axes count from the end when they are negative, as in Python.  Concurrency: a view is
+ * not changed by any function but those that make it; *out may be the view that it is made from.
  */
 #ifndef KIPC_VIEW_H
 #define KIPC_VIEW_H
@@ -59,10 +59,10 @@ struct kipc_range {
 KIPC_API int kipc_array_view(struct kipc_array *a, struct kipc_view *out);
 
 /*
- * Of each axis the elements start, start + step, ... up to, but without, stop.  ranges: one for each
- * axis, may be NULL if there is none.  What lies outside is cut off, as in Python; so a view may be
- * empty, but no range is out of range.  0; -EINVAL (NULL, step 0, no valid view).  Do not block.
- * Since 0.1.
+ * Of each axis the elements start, start + step, ... up to, but without, stop.  ranges: one for
+ * each axis, may be NULL if there is none.  What lies outside is cut off, as in Python; so a view
+ * may be empty, but no range is out of range.  0; -EINVAL (NULL, step 0, no valid view).  Do not
+ * block. Since 0.1.
  */
 KIPC_API int kipc_array_slice(struct kipc_array *a, const struct kipc_range *ranges,
 			      struct kipc_view *out);
@@ -77,8 +77,9 @@ KIPC_API int kipc_view_index(const struct kipc_view *v, int axis, int64_t index,
 			     struct kipc_view *out);
 
 /*
- * The axes in another order: axis i of the new view is axis axes[i] of the old one.  axes: each axis
- * once; NULL: in reverse.  0; -EINVAL (NULL, no such order, no valid view).  Does not block.  Since 0.1.
+ * The axes in another order: axis i of the new view is axis axes[i] of the old one.  axes: each
+ * axis once; NULL: in reverse.  0; -EINVAL (NULL, no such order, no valid view).  Does not block.
+ * Since 0.1.
  */
 KIPC_API int kipc_view_transpose(const struct kipc_view *v, const int *axes, struct kipc_view *out);
 
@@ -88,8 +89,8 @@ KIPC_API int kipc_view_transpose(const struct kipc_view *v, const int *axes, str
  * ndim, shape	up to 8 lengths, one of which may be KIPC_SHAPE_REST; their product is the number of
  *		elements
  *
- * 0; -ENOTSUP (it can't be without copying: the elements don't lie so); -EINVAL (NULL, another number
- * of elements, more than 8 axes, no valid view).  Does not block.  Since 0.1.
+ * 0; -ENOTSUP (it can't be without copying: the elements don't lie so); -EINVAL (NULL, another
+ * number of elements, more than 8 axes, no valid view).  Does not block.  Since 0.1.
  */
 KIPC_API int kipc_view_reshape(const struct kipc_view *v, unsigned int ndim, const uint64_t *shape,
 			       struct kipc_view *out);
@@ -98,16 +99,16 @@ KIPC_API int kipc_view_reshape(const struct kipc_view *v, unsigned int ndim, con
 KIPC_API size_t kipc_view_size(const struct kipc_view *v);
 
 /*
- * The address of one element.  index: ndim indices, may be NULL if ndim is 0.  NULL when an index is out
- * of range, for NULL, or for no valid view.  Since 0.1.
+ * The address of one element.  index: ndim indices, may be NULL if ndim is 0.  NULL when an index
+ * is out of range, for NULL, or for no valid view.  Since 0.1.
  */
 KIPC_API void *kipc_view_at(const struct kipc_view *v, const int64_t *index);
 
 /*
  * As kipc_array_fill(), _copy(), _write() and _read(), of a view.  kipc_view_copy() also where both
- * overlap in one array: then it is as if all of src had been read before; -ENOMEM (no memory for that).
- * 0; -EINVAL (NULL, no valid view, another length, shape or dtype); -EACCES (read-only).  Do not block;
- * take no lock.  Since 0.1.
+ * overlap in one array: then it is as if all of src had been read before; -ENOMEM (no memory for
+ * that). 0; -EINVAL (NULL, no valid view, another length, shape or dtype); -EACCES (read-only).  Do
+ * not block; take no lock.  Since 0.1.
  */
 KIPC_API int kipc_view_fill(const struct kipc_view *v, const void *item);
 KIPC_API int kipc_view_copy(const struct kipc_view *dst, const struct kipc_view *src);
