@@ -84,6 +84,7 @@ static void commit(struct kipc_region *rg, uint64_t size)
 	stat_inc(&head->grown);
 	/* the file is long enough for whoever sees it; pairs with: __kipc_region_size() */
 	store_release(&head->size, size);
+	KIPC_POINT("region.grown");
 }
 
 /* grow_lock held. */
@@ -105,9 +106,11 @@ static int grow(struct kipc_region *rg, uint64_t size)
 		return -ENOSPC;
 	g.first = align_up(g.from, seg->page_size);
 	r = __kipc_segment_extend(seg, g.to);
+	KIPC_POINT("region.extended");
 	if (!r && (seg->page_size != KIPC_PAGE_4K ||
 		   (load_relaxed(&rg->lock.head->flags) & KIPC_SHM_HEAD_F_POPULATE))) {
 		r = take_pages(rg, &g);
+		KIPC_POINT("region.filled");
 		if (r)
 			give_back(seg, &g);
 	}

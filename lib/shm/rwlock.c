@@ -65,6 +65,7 @@ static int sleep_on(struct kipc_rwlock *rw, struct watch *w, uint32_t *word, uin
 	}
 	w->look = min_of(w->look, now + KIPC_OWNER_TICK_NS);
 	__kipc_futex_wait(word, val, min_of(w->deadline, w->look) - now);
+	KIPC_POINT("rw.woken");
 	return 0;
 }
 
@@ -79,10 +80,13 @@ static bool leave(struct kipc_rwlock *rw)
 		if (!n)
 			return false;
 	while (!try_cmpxchg(held, &n, n - 1));
+	KIPC_POINT("rw.left");
 	/* after that; pairs with: close_gate(), drain() */
 	gate = load_seq_cst(&rw->head->gate);
-	if (unlikely((gate & OWNER) && !(gate & IN) && n == 1))
+	if (unlikely((gate & OWNER) && !(gate & IN) && n == 1)) {
 		__kipc_futex_wake(held, INT_MAX);
+		KIPC_POINT("rw.left_told");
+	}
 	return true;
 }
 
@@ -123,8 +127,10 @@ static int wait_gate(struct kipc_rwlock *rw, struct watch *w, uint32_t in, uint3
 			return -EPROTO;
 		if (w->deadline && !(g & SLEEPERS) && !cmpxchg(word, g, g | SLEEPERS))
 			continue;
-		if (w->deadline)
+		if (w->deadline) {
+			KIPC_POINT("rw.sleeper");
 			g |= SLEEPERS;
+		}
 		r = sleep_on(rw, w, word, g, g & OWNER);
 		/* another may have repaired it just now */
 		if (r && (r != -EAGAIN || waits(load_relaxed(word), in)))
@@ -152,6 +158,7 @@ __cold int __kipc_rw_shared_slow(struct kipc_rwlock *rw, uint32_t gate, int64_t 
 		if (r)
 			return r;
 		fetch_add(__kipc_rw_held(rw, rw->seg->slot), 1);
+		KIPC_POINT("rw.counted_again");
 		gate = load_seq_cst(&rw->head->gate);	/* as in __kipc_rw_shared() [A] */
 	}
 	return told(gate);
@@ -161,8 +168,10 @@ __cold int __kipc_rw_shared_slow(struct kipc_rwlock *rw, uint32_t gate, int64_t 
 
 static void wake_readers(struct kipc_rwlock *rw, uint32_t gate)
 {
-	if (unlikely(gate & SLEEPERS))
+	if (unlikely(gate & SLEEPERS)) {
 		__kipc_futex_wake(&rw->head->gate, INT_MAX);
+		KIPC_POINT("rw.readers_told");
+	}
 }
 
 /* rw_lock held.  0, or -EPROTO: it is somebody else's. */
@@ -175,6 +184,7 @@ static int close_gate(struct kipc_rwlock *rw)
 			return -EPROTO;
 	/* before the look at the readers; pairs with: __kipc_rw_shared() [A], leave() */
 	while (!try_cmpxchg(&rw->head->gate, &gate, gate | rw->seg->slot));
+	KIPC_POINT("rw.closed");
 	return 0;
 }
 
@@ -182,8 +192,10 @@ static int close_gate(struct kipc_rwlock *rw)
 static int open_gate(struct kipc_rwlock *rw, uint32_t to)
 {
 	uint32_t gate = xchg(&rw->head->gate, to);
-	int r = __kipc_lock_release(rw->seg, &rw->head->rw_lock);
+	int r;
 
+	KIPC_POINT("rw.opened");
+	r = __kipc_lock_release(rw->seg, &rw->head->rw_lock);
 	/* who dies before this leaves the sleepers to their 10 ms */
 	wake_readers(rw, gate);
 	return r;
@@ -246,6 +258,7 @@ int __kipc_rw_exclusive(struct kipc_rwlock *rw, int64_t timeout_ns)
 		return r;
 	}
 	gate = fetch_or(&rw->head->gate, IN);
+	KIPC_POINT("rw.in");
 	if (gate & TORN)
 		stat_inc(&rw->head->rw_healed);
 	return told(gate);
@@ -273,13 +286,16 @@ int __kipc_rw_repair(struct kipc_rwlock *rw, uint32_t slot)
 
 	if (xchg(held, 0)) {
 		claims++;
+		KIPC_POINT("rw.dead_left");
 		__kipc_futex_wake(held, INT_MAX);
+		KIPC_POINT("rw.dead_left_told");
 	}
 	while ((gate & OWNER) == slot) {
 		uint32_t to = gate & (IN | TORN) ? TORN : 0;
 
 		if (!try_cmpxchg(&rw->head->gate, &gate, to))
 			continue;
+		KIPC_POINT("rw.dead_opened");
 		wake_readers(rw, gate);
 		break;
 	}

@@ -79,6 +79,7 @@ static inline int __kipc_rw_shared(struct kipc_rwlock *rw, int64_t timeout_ns)
 	if (unlikely(rw->seg->readonly))
 		return -EACCES;
 	fetch_add(__kipc_rw_held(rw, rw->seg->slot), 1);
+	KIPC_POINT("rw.counted");
 	/* [A] after that; pairs with: close_gate(), drain() */
 	gate = load_seq_cst(&rw->head->gate);
 	if (likely(!gate))

@@ -98,6 +98,7 @@ int __kipc_region_seal(struct kipc_region *rg, uint32_t what)
 	if (r && r != -EOWNERDEAD)
 		return r;
 	r = (int)SYS(fcntl(seg->fd, F_ADD_SEALS, add));
+	KIPC_POINT("region.sealed");
 	released = __kipc_lock_release(seg, &rg->lock.head->grow_lock);
 	return r ? r : released;
 }
