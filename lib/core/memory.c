@@ -52,7 +52,7 @@ int __kipc_memory_allocate(int fd, uint64_t off, uint64_t len)
 		off += step;
 		len -= step;
 	}
-	return r == -EFBIG ? -EOVERFLOW : (int)r;
+	return __kipc_memory_room((int)r);
 }
 
 /* A stretch of address space aligned to 2 MiB, so that huge pages can be mapped as such. */
@@ -120,7 +120,7 @@ static int make_file(struct kipc_memory *mem, const struct kipc_memory_spec *spe
 		return hugetlb && (mem->fd == -ENODEV || mem->fd == -ENOSYS || mem->fd == -EINVAL) ?
 			       -ENOMEM :
 			       mem->fd;
-	r = (int)SYS_RETRY(ftruncate(mem->fd, (off_t)mem->size));
+	r = __kipc_memory_room((int)SYS_RETRY(ftruncate(mem->fd, (off_t)mem->size)));
 	if (r)
 		SYS(close(mem->fd));
 	return hugetlb && r == -EINVAL ? -ENOMEM : r;

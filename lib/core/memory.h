@@ -13,6 +13,7 @@
 #ifndef KIPC_CORE_MEMORY_H
 #define KIPC_CORE_MEMORY_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -43,6 +44,12 @@ struct kipc_memory {
 	uint64_t page_size;
 	enum kipc_huge huge;	/* what it is now: NONE, THP, 2M or 1G */
 };
+
+/* Of a call that makes the file longer: RLIMIT_FSIZE is one more way to have no room. */
+static inline int __kipc_memory_room(int r)
+{
+	return r == -EFBIG ? -ENOSPC : r;
+}
 
 /*
  * Makes a memfd that may be sealed, and maps it.  0; -EINVAL, -EOVERFLOW (sizes), -ENOMEM (no

@@ -384,7 +384,7 @@ int __kipc_segment_extend(struct kipc_segment *seg, uint64_t new_size)
 	/* a peer may have made it longer still, which we can't undo: the seal says EPERM */
 	if (__kipc_segment_refresh(seg) >= new_size)
 		return 0;
-	return r ? (int)r : -EPROTO;
+	return r ? __kipc_memory_room((int)r) : -EPROTO;
 }
 
 int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size)

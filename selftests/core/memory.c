@@ -2,9 +2,11 @@
 /* What backs a segment: the ladder of page sizes, allocation, alignment. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "core/memory.h"
 
@@ -223,6 +225,35 @@ TEST(sizes_that_can_not_be)
 	EXPECT_EQ(-EBADF, __kipc_memory_allocate(-1, 0, 1));
 	EXPECT_EQ(0, __kipc_memory_allocate(-1, 0, 0));
 	EXPECT_EQ(fds, core_count_fds(NULL));
+}
+
+static int create_little_room(void *arg)
+{
+	struct kipc_memory_spec spec = { .label = "x", .size = 65536 };
+	struct rlimit lim = { 4096, 65536 };
+	struct kipc_memory mem;
+	int fds = core_count_fds(NULL);
+
+	(void)arg;
+	signal(SIGXFSZ, SIG_IGN);	/* else that would be the end */
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(-ENOSPC, __kipc_memory_create(&mem, &spec));
+	spec.populate = 65536;
+	EXPECT_EQ(-ENOSPC, __kipc_memory_create(&mem, &spec));
+	EXPECT_EQ(fds, core_count_fds(NULL));
+	lim.rlim_cur = 65536;
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(0, __kipc_memory_create(&mem, &spec));
+	lim.rlim_cur = 4096;
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(-ENOSPC, __kipc_memory_allocate(mem.fd, 65536, 4096));
+	__kipc_memory_destroy(&mem);
+	return 0;
+}
+
+TEST(rlimit_of_file_sizes)
+{
+	ksft_join(ksft_fork(create_little_room, NULL));
 }
 
 /*

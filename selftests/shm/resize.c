@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -308,6 +309,28 @@ TEST(locked)
 	EXPECT_EQ(1, stat_of(s).populated);
 	ksft_join(ksft_fork(grows_unlocked, s));
 	EXPECT_EQ(1, stat_of(s).populated);
+	kipc_shm_close(s);
+}
+
+static int grows_beyond_the_limit(void *arg)
+{
+	struct kipc_shm *s = arg;
+	struct rlimit lim = { 64 * KIB, 64 * KIB };
+
+	signal(SIGXFSZ, SIG_IGN);	/* else that would be the end */
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(-ENOSPC, kipc_shm_resize(s, 256 * KIB));
+	EXPECT_EQ(4096, kipc_shm_size(s));
+	EXPECT_EQ(0, kipc_shm_resize(s, 8192));
+	return 0;
+}
+
+TEST(rlimit_of_file_sizes)
+{
+	struct kipc_shm *s = make(4096, MIB, 0);
+
+	ksft_join(ksft_fork(grows_beyond_the_limit, s));
+	EXPECT_EQ(8192, kipc_shm_size(s));
 	kipc_shm_close(s);
 }
 
