@@ -11,9 +11,8 @@
 #include "core/sys.h"
 #include "shm/region.h"
 
-/* What the first users of these structs knew of them. */
+/* What its first users knew of it. */
 #define OPTS_MIN_SIZE	offsetof(struct kipc_shm_opts, numa)
-#define STAT_MIN_SIZE	offsetof(struct kipc_shm_stat, huge)
 
 #define PEERS_DEFAULT	56
 
@@ -204,15 +203,13 @@ uint32_t __kipc_region_peers(struct kipc_region *rg)
 int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 {
 	struct kipc_segment *seg = &rg->obj.seg;
-	struct kipc_shm_stat now = { .sz = st->sz };
+	struct kipc_shm_stat now = { 0 };
 	enum kipc_seq_state state;
 	struct kipc_rw_look rw;
 	struct stat file;
 	uint64_t seq;
 	int r;
 
-	if (st->sz < STAT_MIN_SIZE)
-		return -EINVAL;
 	r = (int)SYS(fstat(seg->fd, &file));
 	if (r)
 		return r;
@@ -239,6 +236,5 @@ int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
 	r = stat_memory(rg, &file, &now);
 	if (r)
 		return r;
-	memcpy(st, &now, min_of(st->sz, sizeof(now)));
-	return 0;
+	return __kipc_stat_write(st, &now, sizeof(now));
 }

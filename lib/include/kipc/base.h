@@ -37,6 +37,10 @@ extern "C" {
  * Declares an option struct: KIPC_OPTS(kipc_queue_opts, opts, .capacity = 16);
  * A struct too small to be one is refused with -EINVAL; one from a newer header is taken as long as
  * the fields that this build does not know are zero, else -E2BIG.
+ *
+ * In the structs that are filled (struct kipc_queue_stat ...) the caller sets sz to the room that
+ * there is; so much is filled, and sz is what was filled: less than that if the caller's header is
+ * newer.  -EINVAL when there is no room for sz itself.
  */
 #define KIPC_OPTS(TYPE, NAME, ...) struct TYPE NAME = { .sz = sizeof(struct TYPE), __VA_ARGS__ }
 

@@ -231,9 +231,9 @@ KIPC_API int kipc_shm_fd(const struct kipc_shm *s);
 KIPC_API uint64_t kipc_shm_offset(const struct kipc_shm *s);
 
 /*
- * Fills *st, as much of it as st->sz says, after looking for dead processes.  Where huge pages or
- * locked memory were asked for it reads /proc/self/smaps, which may take milliseconds.  0; -EINVAL
- * (NULL, or sz too small); -EUSERS, -EMFILE (in a fork child that could not be registered).  Does
+ * Fills *st as far as st->sz reaches (base.h), after looking for dead processes.  Where huge pages
+ * or locked memory were asked for it reads /proc/self/smaps, which may take milliseconds.  0;
+ * -EINVAL (NULL, or sz too small); -EUSERS, -EMFILE (in a fork child that could not be registered).  Does
  * not block.  Since 0.1.
  */
 KIPC_API int kipc_shm_stat(struct kipc_shm *s, struct kipc_shm_stat *st);
