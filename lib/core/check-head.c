@@ -113,6 +113,7 @@ static void check_seals(struct kipc_check *c, const struct kipc_seg_header *h)
 	check_that(c, seals < 0 || !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
 			   h->kind == KIPC_SEG_SHM || h->kind == KIPC_SEG_ARRAY,
 		   KIPC_FINDING_SEALS, 0, "seals: the file can't be written");
+	c->seals = max_of(seals, 0L);
 }
 
 /* What backs the file is the kernel's to say: see segment.c, pages_are(). */
@@ -266,6 +267,9 @@ void __kipc_check_peers(struct kipc_check *c)
 		if (__kipc_check_read(c, off, &p, sizeof(p)))
 			check_peer(c, slot, &p, off);
 	}
+	/* who is attached can write, which the kernel had to refuse before it set this seal */
+	check_that(c, !c->live || !(c->seals & F_SEAL_WRITE), KIPC_FINDING_SEALS, 0,
+		   "seals: nobody can write, but %u processes are attached", c->live);
 }
 
 /* ---- claims ---- */

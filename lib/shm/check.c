@@ -69,6 +69,9 @@ static void check_numa(struct kipc_check *c, const struct kipc_shm_head *h, uint
 
 static void check_growth(struct kipc_check *c, const struct kipc_shm_head *h, uint64_t off)
 {
+	bool grows = c->hdr.flags & KIPC_SEG_F_GROWS;
+	uint64_t end;
+
 	__kipc_check_lock(c, h->grow_lock, off + AT(grow_lock), "the lock of who resizes");
 	check_that(c, h->size <= h->max_size && h->data_off <= c->hdr.max_size &&
 			   h->max_size <= c->hdr.max_size - h->data_off,
@@ -76,6 +79,16 @@ static void check_growth(struct kipc_check *c, const struct kipc_shm_head *h, ui
 		   "%llu bytes of data that may grow to %llu; the file may grow to %llu",
 		   (unsigned long long)h->size, (unsigned long long)h->max_size,
 		   (unsigned long long)c->hdr.max_size);
+	check_that(c, grows || (!h->grown && h->size == h->max_size), KIPC_FINDING_GEOMETRY,
+		   off + AT(grown), "%llu bytes of data, which grew %llu times and may to %llu: "
+		   "the header rules that out", (unsigned long long)h->size,
+		   (unsigned long long)h->grown, (unsigned long long)h->max_size);
+	/* counted first, so what was never counted is what it was */
+	if (!h->grown && !__builtin_add_overflow(h->data_off, h->size, &end) && end <= c->seg->size)
+		check_still(c, align_up(end, c->hdr.page_size) == c->hdr.size,
+			    KIPC_FINDING_GEOMETRY, off + AT(size),
+			    "%llu bytes of data, which never grew; the file began with %llu",
+			    (unsigned long long)h->size, (unsigned long long)c->hdr.size);
 	check_that(c, !(h->flags & ~KIPC_SHM_HEAD_F_POPULATE), KIPC_FINDING_GEOMETRY,
 		   off + AT(flags), "shared memory: flags %#x", h->flags);
 }
