@@ -11,7 +11,7 @@
 #include <kipc/shm.h>
 
 #include "core/compiler.h"
-#include "kselftest_harness.h"
+#include "shm_test.h"
 
 static bool all(const void *p, uint8_t value, size_t len)
 {
@@ -264,20 +264,6 @@ TEST(populate)
 	/* 2048 pages touched: they were mapped already (a sanitizer's shadow wasn't) */
 	EXPECT_LT(after.ru_minflt - before.ru_minflt, 1024);
 	kipc_shm_close(s);
-}
-
-static long locked_kb(void)
-{
-	char line[256];
-	long kb = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
 }
 
 /* The sanitizers' runtimes make mlock(2) do nothing. */

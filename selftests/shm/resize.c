@@ -15,8 +15,8 @@
 #include <kipc/shm.h>
 
 #include "core/lock.h"
-#include "kselftest_harness.h"
 #include "shm/region.h"
+#include "shm_test.h"
 
 #define KIB	1024UL
 #define MIB	(1024 * KIB)
@@ -28,14 +28,6 @@ static struct kipc_shm *make(size_t size, size_t max_size, uint32_t flags)
 
 	ASSERT_EQ(0, kipc_shm_create(NULL, size, &o, &s));
 	return s;
-}
-
-static struct kipc_shm_stat stat_of(struct kipc_shm *s)
-{
-	struct kipc_shm_stat st = { .sz = sizeof(st) };
-
-	ASSERT_EQ(0, kipc_shm_stat(s, &st));
-	return st;
 }
 
 static bool all(const struct kipc_shm *s, size_t from, size_t to, uint8_t want)
@@ -268,20 +260,6 @@ TEST_F(populated, all_or_nothing)
 	EXPECT_TRUE(all(self->s, 0, 10000, 7));
 	ASSERT_EQ(0, kipc_shm_resize(self->s, 20000));
 	EXPECT_TRUE(all(self->s, 10000, 20000, 0));
-}
-
-static long locked_kb(void)
-{
-	char line[256];
-	long kb = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
 }
 
 static int grows_unlocked(void *arg)

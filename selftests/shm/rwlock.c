@@ -8,9 +8,7 @@
 #include <kipc/shm.h>
 
 #include "core/atomic.h"
-#include "kselftest_harness.h"
-
-#define MS 1000000LL
+#include "shm_test.h"
 
 /* In the object's own memory. */
 struct board {
@@ -44,14 +42,6 @@ FIXTURE_SETUP(rw)
 FIXTURE_TEARDOWN(rw)
 {
 	kipc_shm_close(self->s);
-}
-
-static struct kipc_shm_stat stat_of(struct kipc_shm *s)
-{
-	struct kipc_shm_stat st = { .sz = sizeof(st) };
-
-	EXPECT_EQ(0, kipc_shm_stat(s, &st));
-	return st;
 }
 
 TEST(alone)

@@ -1,46 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The reader-writer lock when a holder or a waiter is killed. */
-#include <signal.h>
-#include <unistd.h>
-
-#include <kipc/shm.h>
-
-#include "core/lock.h"
-#include "kselftest_harness.h"
-#include "shm/region.h"
-
-#define MS 1000000LL
-/* design.md, 4.7: every survivor goes on within 150 ms of a death */
-#define SURVIVE_NS (ksft_scale(150) * MS)
-
-FIXTURE(death) {
-	struct kipc_shm *s;
-	uint32_t *step;		/* where the victim is */
-};
-
-FIXTURE_SETUP(death)
-{
-	self->step = ksft_shared(sizeof(*self->step));
-	ASSERT_EQ(0, kipc_shm_create(NULL, 1 << 16, NULL, &self->s));
-}
-
-FIXTURE_TEARDOWN(death)
-{
-	kipc_shm_close(self->s);
-}
-
-struct victim {
-	struct kipc_shm *s;
-	uint32_t *step;
-	int want;	/* what it must be told */
-};
-
-static void __attribute__((noreturn)) stay(uint32_t *step)
-{
-	store_release(step, 1);
-	for (;;)
-		pause();
-}
+#include "death_test.h"
 
 static int holds_exclusive(void *arg)
 {
@@ -77,24 +37,6 @@ static int waits_shared(void *arg)
 	return 1;
 }
 
-static pid_t start(ksft_fn fn, struct victim *v)
-{
-	pid_t pid;
-
-	store_relaxed(v->step, 0);
-	pid = ksft_fork(fn, v);
-	ASSERT_TRUE(ksft_wait_for(load_acquire(v->step) == 1, 20000));
-	return pid;
-}
-
-static struct kipc_shm_stat stat_of(struct kipc_shm *s)
-{
-	struct kipc_shm_stat st = { .sz = sizeof(st) };
-
-	EXPECT_EQ(0, kipc_shm_stat(s, &st));
-	return st;
-}
-
 /* Free, and in order. */
 static void works(struct kipc_shm *s)
 {
@@ -113,7 +55,7 @@ TEST_F(death, of_a_writer)
 {
 	struct victim v = { self->s, self->step, 0 };
 
-	ksft_kill(start(holds_exclusive, &v));
+	kill_in(holds_exclusive, &v);
 	/* everybody is told, and holds it, until somebody was a writer */
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(-EOWNERDEAD, kipc_shm_lock_shared(self->s, KIPC_NOWAIT));
@@ -134,7 +76,7 @@ TEST_F(death, of_a_writer_at_once)
 {
 	struct victim v = { self->s, self->step, 0 };
 
-	ksft_kill(start(holds_exclusive, &v));
+	kill_in(holds_exclusive, &v);
 	EXPECT_EQ(-EOWNERDEAD, kipc_shm_lock_exclusive(self->s, KIPC_NOWAIT));
 	EXPECT_EQ(0, kipc_shm_unlock(self->s));
 	works(self->s);
@@ -144,12 +86,12 @@ TEST_F(death, of_who_heals)
 {
 	struct victim v = { self->s, self->step, 0 };
 
-	ksft_kill(start(holds_exclusive, &v));
+	kill_in(holds_exclusive, &v);
 	v.want = -EOWNERDEAD;
 	for (int i = 0; i < 3; i++)
-		ksft_kill(start(holds_exclusive, &v));
+		kill_in(holds_exclusive, &v);
 	/* readers that die heal nothing */
-	ksft_kill(start(holds_shared, &v));
+	kill_in(holds_shared, &v);
 	EXPECT_EQ(-EOWNERDEAD, kipc_shm_lock_exclusive(self->s, KIPC_NOWAIT));
 	EXPECT_EQ(0, kipc_shm_unlock(self->s));
 	works(self->s);
@@ -160,7 +102,7 @@ TEST_F(death, of_a_writer_and_one_that_gives_up)
 {
 	struct victim v = { self->s, self->step, 0 };
 
-	ksft_kill(start(holds_exclusive, &v));
+	kill_in(holds_exclusive, &v);
 	EXPECT_EQ(-EOWNERDEAD, kipc_shm_lock_shared(self->s, KIPC_NOWAIT));
 	EXPECT_EQ(-ETIMEDOUT, kipc_shm_lock_exclusive(self->s, MS));
 	EXPECT_EQ(0, kipc_shm_unlock(self->s));

@@ -12,10 +12,9 @@
 #include <kipc/shm.h>
 
 #include "core/atomic.h"
-#include "kselftest_harness.h"
+#include "shm_test.h"
 
 #define SIZE	10000
-#define MS	1000000LL
 
 FIXTURE(sealed) {
 	struct kipc_shm *s;
@@ -48,14 +47,6 @@ static struct kipc_shm *receive(struct __ksft_self_of_sealed *self)
 	ASSERT_EQ(0, kipc_send(self->socks[0], kipc_shm_object(self->s)));
 	ASSERT_EQ(0, kipc_recv(self->socks[1], &obj));
 	return kipc_object_shm(obj);
-}
-
-static struct kipc_shm_stat stat_of(struct kipc_shm *s)
-{
-	struct kipc_shm_stat st = { .sz = sizeof(st) };
-
-	ASSERT_EQ(0, kipc_shm_stat(s, &st));
-	return st;
 }
 
 /* 0 or the errno of mapping it once more, to be written. */
