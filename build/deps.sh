@@ -28,6 +28,7 @@ packages()
 	test python3 cmd:python3
 	test mandoc cmd:mandoc
 	test procps cmd:ps
+	test python3-numpy file:/usr/lib/python3/dist-packages/numpy/__init__.py
 	models spin cmd:spin
 	END
 }

@@ -56,7 +56,7 @@ wanted()	# model, of the script's arguments
 }
 
 models=$*
-for model in doorbell queue lock; do
+for model in doorbell queue lock rwlock; do
 	wanted $model || continue
 	# the variants and the bugs stand in the model's head: lines "  HOLDS -DX -DY", "  FOUND -DZ"
 	sed -n 's/^ \*[ \t]*\(HOLDS\|FOUND\)\(.*\)/\1 \2/p' $model.pml >"$tmp/cases"

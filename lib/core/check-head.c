@@ -63,7 +63,9 @@ static bool check_sizes(struct kipc_check *c, const struct kipc_seg_header *h)
 			 "header: may grow to %llu bytes, from %llu; the file has %llu",
 			 (unsigned long long)h->max_size, (unsigned long long)h->size,
 			 (unsigned long long)file);
-	ok &= check_that(c, !(h->flags & ~KIPC_SEG_F_GROWS) && grows == (h->max_size > h->size),
+	ok &= check_that(c, !(h->flags & ~(KIPC_SEG_F_GROWS | KIPC_SEG_F_THP)) &&
+			    (grows || h->max_size == h->size) &&
+			    (h->page_size == KIPC_PAGE_4K || !(h->flags & KIPC_SEG_F_THP)),
 			 KIPC_FINDING_HEADER, AT(flags),
 			 "header: flags %#x with a size of %llu and a limit of %llu", h->flags,
 			 (unsigned long long)h->size, (unsigned long long)h->max_size);
@@ -108,8 +110,10 @@ static void check_seals(struct kipc_check *c, const struct kipc_seg_header *h)
 		   "seals: the file may shrink under those who map it");
 	check_that(c, (h->flags & KIPC_SEG_F_GROWS) || (seals >= 0 && (seals & F_SEAL_GROW)),
 		   KIPC_FINDING_SEALS, 0, "seals: the file may grow, which its header rules out");
-	check_that(c, seals < 0 || !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)),
+	check_that(c, seals < 0 || !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
+			   h->kind == KIPC_SEG_SHM || h->kind == KIPC_SEG_ARRAY,
 		   KIPC_FINDING_SEALS, 0, "seals: the file can't be written");
+	c->seals = max_of(seals, 0L);
 }
 
 /* What backs the file is the kernel's to say: see segment.c, pages_are(). */
@@ -263,6 +267,9 @@ void __kipc_check_peers(struct kipc_check *c)
 		if (__kipc_check_read(c, off, &p, sizeof(p)))
 			check_peer(c, slot, &p, off);
 	}
+	/* who is attached can write, which the kernel had to refuse before it set this seal */
+	check_that(c, !c->live || !(c->seals & F_SEAL_WRITE), KIPC_FINDING_SEALS, 0,
+		   "seals: nobody can write, but %u processes are attached", c->live);
 }
 
 /* ---- claims ---- */

@@ -43,6 +43,7 @@ struct kipc_check {
 	struct kipc_object *obj;	/* the open handle that it came from, or NULL */
 	const struct kipc_object_ops *ops;	/* of the kind */
 	bool memfd;			/* the very segment, not an image of it */
+	long seals;			/* F_SEAL_* of that, before anything else was read; 0: unknown */
 	bool idle;			/* KIPC_CHECK_IDLE */
 	bool frozen;			/* KIPC_CHECK_SETTLE: obj's freeze() was called */
 	bool moved;			/* found by the kind itself */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * memfd_create(2), fallocate(2), mmap(2), madvise(2): see memory.h.
+ * memfd_create(2), mmap(2), fallocate(2): see memory.h.
  *
- * hugetlb pages are allocated, not only reserved, before anybody maps the file: a page that turns
- * out missing at the first touch would be a SIGBUS, and there is no other moment to say -ENOMEM.
+ * The order is that of the kernel's promises.  Mapping hugetlb reserves its pages, or fails; the
+ * nodes are set before the first page is taken; then the pages are taken, which is where a
+ * reservation that can't be kept (another node, a control group's limit) comes out as an error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +22,8 @@
 #define MFD_HUGE_2MB (21U << 26)
 #define MFD_HUGE_1GB (30U << 26)
 #endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
 
+#define SIZE_LIMIT	(1ULL << 56)
 #define ALLOCATE_STEP	(1ULL << 20)
 
 /* Before 6.3 the kernel doesn't know MFD_NOEXEC_SEAL and says so with EINVAL. */
@@ -56,74 +52,7 @@ int __kipc_memory_allocate(int fd, uint64_t off, uint64_t len)
 		off += step;
 		len -= step;
 	}
-	return r == -EFBIG ? -EOVERFLOW : (int)r;
-}
-
-/* One step of the ladder. */
-static int create_with(struct kipc_memory *mem, const char *label, uint64_t size,
-		       uint64_t populate, uint64_t page_size)
-{
-	unsigned int flags = 0;
-	int r;
-
-	if (size > (1ULL << 56))
-		return -EOVERFLOW;
-	if (page_size == KIPC_PAGE_2M)
-		flags = MFD_HUGETLB | MFD_HUGE_2MB;
-	else if (page_size == KIPC_PAGE_1G)
-		flags = MFD_HUGETLB | MFD_HUGE_1GB;
-
-	mem->page_size = page_size;
-	mem->size = align_up(size, page_size);
-	mem->fd = memfd(label, flags);
-	if (mem->fd < 0)
-		/* ENODEV: no such page size here; ENOSYS, EINVAL: no hugetlb at all */
-		return flags && (mem->fd == -ENODEV || mem->fd == -ENOSYS || mem->fd == -EINVAL) ?
-			       -ENOMEM :
-			       mem->fd;
-	r = (int)SYS_RETRY(ftruncate(mem->fd, (off_t)mem->size));
-	if (!r)
-		r = __kipc_memory_allocate(mem->fd, 0,
-					   flags ? mem->size : min_of(populate, mem->size));
-	if (r) {
-		SYS(close(mem->fd));
-		mem->fd = -1;
-	}
-	return flags && (r == -ENOSPC || r == -EINVAL) ? -ENOMEM : r;
-}
-
-static bool worth(uint64_t size, uint64_t page_size)
-{
-	return align_up(size, page_size) - size <= size / 8;
-}
-
-int __kipc_memory_create(struct kipc_memory *mem, const char *label, uint64_t size,
-			 uint64_t populate, enum kipc_huge huge)
-{
-	mem->thp = false;
-	if (!size || size > (1ULL << 56))
-		return size ? -EOVERFLOW : -EINVAL;
-	switch (huge) {
-	case KIPC_HUGE_1G:
-		return create_with(mem, label, size, populate, KIPC_PAGE_1G);
-	case KIPC_HUGE_2M:
-		return create_with(mem, label, size, populate, KIPC_PAGE_2M);
-	case KIPC_HUGE_TRY:
-		if (worth(size, KIPC_PAGE_1G) &&
-		    !create_with(mem, label, size, populate, KIPC_PAGE_1G))
-			return 0;
-		if (worth(size, KIPC_PAGE_2M) &&
-		    !create_with(mem, label, size, populate, KIPC_PAGE_2M))
-			return 0;
-		mem->thp = size >= KIPC_PAGE_2M;
-		return create_with(mem, label, size, populate, KIPC_PAGE_4K);
-	case KIPC_HUGE_THP:
-		mem->thp = true;
-		return create_with(mem, label, size, populate, KIPC_PAGE_4K);
-	case KIPC_HUGE_NONE:
-		return create_with(mem, label, size, populate, KIPC_PAGE_4K);
-	}
-	return -EINVAL;
+	return __kipc_memory_room((int)r);
 }
 
 /* A stretch of address space aligned to 2 MiB, so that huge pages can be mapped as such. */
@@ -171,12 +100,98 @@ int __kipc_memory_map(int fd, uint64_t map_size, uint64_t page_size, bool readon
 	return r;
 }
 
-void __kipc_memory_populate(void *addr, uint64_t len, bool thp)
+static uint64_t page_size_of(enum kipc_huge huge)
 {
-	int saved = errno;
+	return huge == KIPC_HUGE_1G ? KIPC_PAGE_1G : huge == KIPC_HUGE_2M ? KIPC_PAGE_2M :
+									     KIPC_PAGE_4K;
+}
 
-	madvise(addr, len, MADV_POPULATE_WRITE);
-	if (thp && len >= KIPC_PAGE_2M)
-		madvise(addr, len & ~(KIPC_PAGE_2M - 1), MADV_COLLAPSE);
-	errno = saved;
+static int make_file(struct kipc_memory *mem, const struct kipc_memory_spec *spec, bool hugetlb)
+{
+	unsigned int flags = 0;
+	int r;
+
+	if (hugetlb)
+		flags = MFD_HUGETLB |
+			(mem->page_size == KIPC_PAGE_1G ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+	mem->fd = memfd(spec->label, flags);
+	if (mem->fd < 0)
+		/* ENODEV: no such page size here; ENOSYS, EINVAL: no hugetlb at all */
+		return hugetlb && (mem->fd == -ENODEV || mem->fd == -ENOSYS || mem->fd == -EINVAL) ?
+			       -ENOMEM :
+			       mem->fd;
+	r = __kipc_memory_room((int)SYS_RETRY(ftruncate(mem->fd, (off_t)mem->size)));
+	if (r)
+		SYS(close(mem->fd));
+	return hugetlb && r == -EINVAL ? -ENOMEM : r;
+}
+
+/* The first len bytes of the file are there afterwards. */
+static int take_pages(struct kipc_memory *mem, const struct kipc_memory_spec *spec, uint64_t len)
+{
+	int r = __kipc_memory_fill(mem->addr, len, mem->page_size, mem->huge == KIPC_HUGE_THP,
+				   spec->threads);
+
+	return r == -EOPNOTSUPP ? __kipc_memory_allocate(mem->fd, 0, len) : r;
+}
+
+/* One step of the ladder. */
+static int create_with(struct kipc_memory *mem, const struct kipc_memory_spec *spec,
+		       enum kipc_huge huge)
+{
+	bool hugetlb = huge == KIPC_HUGE_2M || huge == KIPC_HUGE_1G;
+	int r;
+
+	mem->huge = huge;
+	mem->page_size = page_size_of(huge);
+	mem->size = align_up(spec->size, mem->page_size);
+	mem->map_size = max_of(mem->size, align_up(spec->max_size, mem->page_size));
+	r = make_file(mem, spec, hugetlb);
+	if (r)
+		return r;
+	r = __kipc_memory_map(mem->fd, mem->map_size, mem->page_size, false,
+			      huge == KIPC_HUGE_THP, &mem->addr);
+	if (r) {
+		SYS(close(mem->fd));
+		return r;
+	}
+	r = __kipc_numa_place(mem->addr, mem->map_size, &spec->place);
+	if (!r)
+		r = take_pages(mem, spec, hugetlb ? mem->size : min_of(spec->populate, mem->size));
+	if (r)
+		__kipc_memory_destroy(mem);
+	return hugetlb && r == -ENOSPC ? -ENOMEM : r;
+}
+
+static bool worth(uint64_t size, uint64_t page_size)
+{
+	return align_up(size, page_size) - size <= size / 8;
+}
+
+int __kipc_memory_create(struct kipc_memory *mem, const struct kipc_memory_spec *spec)
+{
+	uint64_t size = spec->size;
+
+	if (!size || size > SIZE_LIMIT || spec->max_size > SIZE_LIMIT)
+		return size ? -EOVERFLOW : -EINVAL;
+	switch (spec->huge) {
+	case KIPC_HUGE_NONE:
+	case KIPC_HUGE_THP:
+	case KIPC_HUGE_2M:
+	case KIPC_HUGE_1G:
+		return create_with(mem, spec, spec->huge);
+	case KIPC_HUGE_TRY:
+		if (worth(size, KIPC_PAGE_1G) && !create_with(mem, spec, KIPC_HUGE_1G))
+			return 0;
+		if (worth(size, KIPC_PAGE_2M) && !create_with(mem, spec, KIPC_HUGE_2M))
+			return 0;
+		return create_with(mem, spec, size >= KIPC_PAGE_2M ? KIPC_HUGE_THP : KIPC_HUGE_NONE);
+	}
+	return -EINVAL;
+}
+
+void __kipc_memory_destroy(struct kipc_memory *mem)
+{
+	munmap(mem->addr, mem->map_size);
+	SYS(close(mem->fd));
 }

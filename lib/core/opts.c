@@ -26,6 +26,20 @@ int __kipc_opts_read(void *dst, size_t known, size_t min, const void *src)
 	return 0;
 }
 
+int __kipc_stat_write(void *st, const void *now, size_t known)
+{
+	size_t sz;
+
+	memcpy(&sz, st, sizeof(sz));
+	if (sz < sizeof(sz))
+		return -EINVAL;
+	if (sz > known)
+		sz = known;
+	memcpy(st, now, sz);
+	memcpy(st, &sz, sizeof(sz));
+	return 0;
+}
+
 int __kipc_name_check(const char *name)
 {
 	size_t n;

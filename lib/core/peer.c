@@ -53,7 +53,7 @@ static void byte_drop(int fd, uint32_t slot)
 
 bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
 {
-	/* to ask needs no right to write */
+	/* to ask needs no right to write, and neither of the two holds another's lock */
 	int fd = seg->readonly ? seg->fd : seg->lock_fd;
 	struct flock fl;
 
@@ -285,7 +285,7 @@ int __kipc_peer_reap(struct kipc_segment *seg, uint32_t slot)
 
 	if (!p)
 		return -EPROTO;
-	if (slot == seg->slot)
+	if (slot == seg->slot || seg->readonly)
 		return 0;
 	/* a thread that repairs may want a lock that our caller holds: don't wait for it */
 	if (pthread_mutex_trylock(&seg->peer_mutex))
@@ -319,6 +319,8 @@ int __kipc_peer_sweep(struct kipc_segment *seg, int64_t min_interval_ns)
 	uint32_t high = __kipc_peer_high(seg);
 	int n = 0;
 
+	if (seg->readonly)
+		return 0;
 	/* a time in the future is a hostile one, or another time namespace's: don't wait for it */
 	if (min_interval_ns && last <= now && now - last < (uint64_t)min_interval_ns)
 		return 0;

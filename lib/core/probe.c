@@ -60,11 +60,12 @@ static bool probe_noexec(void)
 
 static bool try_huge(enum kipc_huge huge, uint64_t size)
 {
+	struct kipc_memory_spec spec = { .label = "kipc:probe", .size = size, .huge = huge };
 	struct kipc_memory mem;
 
-	if (__kipc_memory_create(&mem, "kipc:probe", size, size, huge))
+	if (__kipc_memory_create(&mem, &spec))
 		return false;
-	close(mem.fd);
+	__kipc_memory_destroy(&mem);
 	return true;
 }
 

@@ -69,7 +69,8 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 	hdr->body_off = seg->body_off;
 	hdr->page_size = seg->page_size;
 	hdr->npeers = seg->npeers;
-	hdr->flags = seg->map_size > seg->size ? KIPC_SEG_F_GROWS : 0;
+	hdr->flags = (spec->max_body_size > spec->body_size ? KIPC_SEG_F_GROWS : 0) |
+		     (seg->thp ? KIPC_SEG_F_THP : 0);
 	hdr->creator_pid = (uint32_t)getpid();
 	hdr->creator_uid = (uint32_t)geteuid();
 	hdr->created_ns = (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
@@ -80,45 +81,47 @@ static void fill_header(struct kipc_seg_header *hdr, const struct kipc_segment_o
 }
 
 /* The file and its mapping, or nothing. */
-static int make_memory(struct kipc_segment *seg, const struct kipc_segment_spec *spec,
-		       enum kipc_huge huge)
+static int make_memory(struct kipc_segment *seg, const struct kipc_segment_spec *spec)
 {
 	static const char *const labels[] = { "kipc", "kipc:queue", "kipc:pipe",
 					      "kipc:shm", "kipc:array", "kipc:manager" };
-	const char *label = labels[seg->ops->kind < ARRAY_SIZE(labels) ? seg->ops->kind : 0];
 	uint64_t populate = min_of(spec->populate, spec->body_size);
+	struct kipc_memory_spec want = {
+		.label = labels[seg->ops->kind < ARRAY_SIZE(labels) ? seg->ops->kind : 0],
+		.size = seg->body_off + spec->body_size,
+		.max_size = seg->body_off + spec->max_body_size,
+		.populate = populate ? seg->body_off + populate : 0,
+		.huge = spec->huge,
+		.threads = spec->threads,
+		.place = spec->place,
+	};
 	struct kipc_memory mem;
-	void *addr;
 	int r;
 
-	r = __kipc_memory_create(&mem, label, seg->body_off + spec->body_size,
-				 seg->body_off + populate, huge);
+	if (max_of(want.size, want.max_size) > MAX_SIZE)
+		return -EOVERFLOW;
+	r = __kipc_memory_create(&mem, &want);
 	if (r)
 		return r;
-	seg->size = mem.size;
-	seg->page_size = mem.page_size;
-	seg->map_size = mem.size;
-	if (spec->max_body_size > spec->body_size)
-		seg->map_size = max_of(seg->map_size, align_up(seg->body_off + spec->max_body_size,
-							       mem.page_size));
 	r = -EOVERFLOW;
-	if (seg->map_size > MAX_SIZE)
-		goto out_close;
+	if (mem.map_size > MAX_SIZE)	/* it is, when it is rounded up */
+		goto out_memory;
 	r = (int)SYS(fchmod(mem.fd, spec->mode ? spec->mode : 0600));
+	if (!r && spec->lock)
+		r = (int)SYS(mlock(mem.addr, want.populate ? want.populate : mem.size));
 	if (r)
-		goto out_close;
-	r = __kipc_memory_map(mem.fd, seg->map_size, seg->page_size, false, mem.thp, &addr);
-	if (r)
-		goto out_close;
+		goto out_memory;
 	seg->fd = mem.fd;
-	seg->base = addr;
-	seg->hdr = addr;
-	if (populate)
-		__kipc_memory_populate(addr, seg->body_off + populate, mem.thp);
+	seg->base = mem.addr;
+	seg->hdr = mem.addr;
+	seg->size = mem.size;
+	seg->map_size = mem.map_size;
+	seg->page_size = mem.page_size;
+	seg->thp = mem.huge == KIPC_HUGE_THP;
 	return 0;
 
-out_close:
-	SYS(close(mem.fd));
+out_memory:
+	__kipc_memory_destroy(&mem);
 	return r;
 }
 
@@ -142,29 +145,9 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 	if (spec->body_size > MAX_SIZE || spec->max_body_size > MAX_SIZE)
 		return -EOVERFLOW;
 
-	r = make_memory(seg, spec, spec->huge);
-	/* the room to grow is reserved in huge pages as well, and there may not be so many */
-	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY && seg->page_size == KIPC_PAGE_1G)
-		r = make_memory(seg, spec, KIPC_HUGE_2M);
-	if (r == -ENOMEM && spec->huge == KIPC_HUGE_TRY)
-		r = make_memory(seg, spec, KIPC_HUGE_THP);
-	if (r)
-		return r;
-	if (spec->lock) {
-		uint64_t populate = min_of(spec->populate, spec->body_size);
-
-		r = (int)SYS(mlock(seg->base, populate ? seg->body_off + populate : seg->size));
-		if (r)
-			goto out_unmap;
-	}
-	fill_header(seg->hdr, ops, spec, seg);
-	return 0;
-
-out_unmap:
-	munmap(seg->base, seg->map_size);
-	seg->base = NULL;
-	SYS(close(seg->fd));
-	seg->fd = -1;
+	r = make_memory(seg, spec);
+	if (!r)
+		fill_header(seg->hdr, ops, spec, seg);
 	return r;
 }
 
@@ -235,11 +218,78 @@ static bool pages_are(int fd, uint64_t page_size)
 	return page_size == KIPC_PAGE_4K;
 }
 
+/* A description of the file that can't be used for writing. */
+static int open_readonly(const struct kipc_segment *seg)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seg->fd);
+	return (int)SYS_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+}
+
+/*
+ * Through such a description (`unwritable`: ours is one): before 6.7 the kernel counts any other
+ * shared mapping as one that may be made writable, and refuses it when the file is sealed.
+ */
+static int map_readonly(struct kipc_segment *seg, bool unwritable, void **addr)
+{
+	int fd = unwritable ? seg->fd : open_readonly(seg), r;
+
+	if (fd < 0)
+		return fd;
+	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, true, seg->thp, addr);
+	if (fd != seg->fd)
+		SYS(close(fd));
+	return r;
+}
+
+/* Puts another mapping of the file where ours is. */
+static int remap(struct kipc_segment *seg, int fd, int prot)
+{
+	int saved = errno, r = 0;
+
+	if (mmap(seg->base, seg->map_size, prot,
+		 MAP_SHARED | MAP_FIXED | (seg->page_size == KIPC_PAGE_4K ? MAP_NORESERVE : 0), fd,
+		 0) == MAP_FAILED)
+		r = -errno;
+	else if (seg->thp)
+		madvise(seg->base, seg->map_size, MADV_HUGEPAGE);
+	errno = saved;
+	return r;
+}
+
+int __kipc_segment_seal_write(struct kipc_segment *seg, int seals)
+{
+	int fd = open_readonly(seg), r, back;
+
+	if (fd < 0)
+		return fd;
+	__kipc_peer_detach(seg);
+	r = remap(seg, fd, PROT_READ);
+	if (!r) {
+		seg->readonly = true;
+		r = (int)SYS(fcntl(seg->fd, F_ADD_SEALS, seals));
+	}
+	if (!r) {
+		/* from now on nobody can ask it for more than reading */
+		r = (int)SYS_RETRY(dup3(fd, seg->fd, O_CLOEXEC));
+		r = min_of(r, 0);
+	} else if (!remap(seg, seg->fd, PROT_READ | PROT_WRITE)) {
+		seg->readonly = false;
+		back = __kipc_peer_attach(seg);
+		if (back)	/* the next operation tries again */
+			r = back;
+	}
+	SYS(close(fd));
+	return r;
+}
+
 static int open_segment(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd,
 			bool readonly)
 {
 	struct kipc_seg_header hdr;
 	struct stat st;
+	bool sealed, unwritable;
 	void *addr;
 	long r;
 
@@ -253,9 +303,14 @@ static int open_segment(struct kipc_segment *seg, const struct kipc_segment_ops 
 	r = SYS(fcntl(fd, F_GET_SEALS));
 	if (r < 0 || !(r & F_SEAL_SHRINK) || !S_ISREG(st.st_mode))
 		return -EPROTO;
-	/* nobody could attach to one that can't be written; publish() sets no such seal */
-	if (!readonly && r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+	sealed = r & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+	/* nobody could attach to it; publish() sets no such seal */
+	if (sealed && !readonly && !ops->readers)
 		return -EPROTO;
+	r = SYS(fcntl(fd, F_GETFL));
+	if (r < 0)
+		return (int)r;
+	unwritable = (r & O_ACCMODE) == O_RDONLY;
 	r = read_header(fd, ops, &hdr, (uint64_t)st.st_size);
 	if (r)
 		return (int)r;
@@ -270,14 +325,17 @@ static int open_segment(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->body_off = hdr.body_off;
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
-	seg->readonly = readonly;
-	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, readonly, false, &addr);
+	seg->thp = (hdr.flags & KIPC_SEG_F_THP) && hdr.page_size == KIPC_PAGE_4K;
+	seg->readonly = readonly || ((sealed || unwritable) && ops->readers);
+	r = seg->readonly ? map_readonly(seg, unwritable, &addr) :
+			    __kipc_memory_map(fd, seg->map_size, seg->page_size, false, seg->thp,
+					      &addr);
 	if (r)
 		goto out_fd;
 	seg->base = addr;
 	seg->hdr = addr;
 	r = ops->verify ? ops->verify(seg) : 0;
-	if (!r && !readonly)
+	if (!r && !seg->readonly)
 		r = __kipc_peer_attach(seg);
 	if (!r)
 		return 0;
@@ -324,6 +382,21 @@ uint64_t __kipc_segment_refresh(struct kipc_segment *seg)
 		if (try_cmpxchg(&seg->size, &old, now))
 			return now;
 	return old;
+}
+
+int __kipc_segment_extend(struct kipc_segment *seg, uint64_t new_size)
+{
+	long r;
+
+	if (new_size > seg->map_size)
+		return -ENOSPC;
+	if (new_size <= __kipc_segment_refresh(seg))
+		return 0;
+	r = SYS_RETRY(ftruncate(seg->fd, (off_t)align_up(new_size, seg->page_size)));
+	/* a peer may have made it longer still, which we can't undo: the seal says EPERM */
+	if (__kipc_segment_refresh(seg) >= new_size)
+		return 0;
+	return r ? __kipc_memory_room((int)r) : -EPROTO;
 }
 
 int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size)

@@ -25,6 +25,7 @@
 
 #include "core/atomic.h"
 #include "core/compiler.h"
+#include "core/numa.h"
 #include "core/point.h"
 #include "kipc/base.h"
 #include "uapi/kipc/segment.h"
@@ -34,6 +35,8 @@ struct kipc_segment;
 struct kipc_segment_ops {
 	uint16_t kind;		/* enum kipc_seg_kind */
 	uint32_t stamp;		/* KIPC_STAMP() over the sizes of the kind's structs */
+	bool readers;		/* whoever may only read can use it: opened so where writing isn't
+				   possible, by the seals or the descriptor; else that is refused */
 	/*
 	 * Checks the kind's geometry when a segment from elsewhere is opened.  Called with the
 	 * header verified and the segment mapped, before attaching; keeps private copies of what
@@ -77,7 +80,9 @@ struct kipc_segment {
 	uint32_t fork_slot;		/* ... and its slot */
 	int fd;				/* the memfd, shared over fork */
 	int lock_fd;			/* a description of our own; holds our slot's lock */
-	bool readonly;			/* mapped PROT_READ, no slot: __kipc_peer_enter() says -EACCES */
+	bool readonly;			/* mapped PROT_READ, no slot: repairs nothing, is no peer, and
+					   __kipc_peer_enter() says -EACCES */
+	bool thp;			/* mapped for transparent huge pages */
 	const struct kipc_segment_ops *ops;
 	struct kipc_bell *bells;	/* the kind's doorbells, for repairs; may be NULL */
 	uint32_t nbells;
@@ -96,6 +101,8 @@ struct kipc_segment_spec {
 	uint64_t populate;		/* bytes of the body to allocate and map now; the rest is
 					   sparse, touched later */
 	bool lock;			/* mlock() what is populated */
+	uint32_t threads;		/* that populate; 0: as __kipc_memory_fill() thinks */
+	struct kipc_numa_place place;	/* the nodes that the memory comes from */
 	uint64_t compat, ro_compat, incompat;
 	mode_t mode;			/* permission bits of the memfd, of 0666; 0: 0600 */
 };
@@ -116,7 +123,8 @@ uint32_t __kipc_stamp(const uint32_t *sizes, size_t n);
 
 /*
  * 0 and *seg filled; -EINVAL, -ENOMEM (no memory, no huge pages), -EMFILE, -ENFILE, -ENOSPC,
- * -EOVERFLOW (size).  seg->base + seg->body_off is zeroed.  On error nothing is left behind.
+ * -EOVERFLOW (size), and what __kipc_numa_place() and mlock(2) say.  seg->base + seg->body_off is
+ * zeroed.  On error nothing is left behind.
  */
 int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_ops *ops,
 			  const struct kipc_segment_spec *spec);
@@ -128,9 +136,10 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 int __kipc_segment_publish(struct kipc_segment *seg);
 
 /*
- * Opens what stands behind fd, checks all of it, attaches.  Takes over fd when it succeeds, leaves
+ * Opens what stands behind fd, checks all of it, attaches; if it can't be written and the kind has
+ * readers, it is opened read-only and nothing is attached.  Takes over fd when it succeeds, leaves
  * it to the caller otherwise.  -EPROTO: not a segment of this kind, damaged, unsealed, or cut
- * short.  -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
+ * short. -EUSERS: no slot is free.  -EPROTONOSUPPORT: another ABI version or feature.
  */
 int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 
@@ -140,6 +149,17 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
  */
 int __kipc_segment_open_readonly(struct kipc_segment *seg, const struct kipc_segment_ops *ops, int fd);
 
+/*
+ * Seals it against writing, for everybody and for ever; `seals`: F_SEAL_WRITE and others.  No other
+ * thread uses it meanwhile.  The kernel refuses as long as anybody has it mapped writable, so our
+ * own mapping is replaced, in place, by a read-only one, and our slot is given back.
+ *
+ * 0: it is readonly now.  -EBUSY: somebody else may write; all is as it was.  -EPERM: sealed
+ * against sealing.  -EMFILE, -ENFILE, -ENOMEM.  If it can't be mapped writable again after an
+ * error, which takes F_SEAL_FUTURE_WRITE or no memory, it is readonly all the same.
+ */
+int __kipc_segment_seal_write(struct kipc_segment *seg, int seals);
+
 /* Detaches (repairing what we still hold as a death would), unmaps, closes.  Safe on a failed one. */
 void __kipc_segment_close(struct kipc_segment *seg);
 
@@ -148,6 +168,9 @@ void __kipc_segment_close(struct kipc_segment *seg);
  * caller serialises growers.  0, -ENOSPC (max_size reached), -ENOMEM.
  */
 int __kipc_segment_grow(struct kipc_segment *seg, uint64_t new_size);
+
+/* The same, but sparse: what is new has no memory yet.  Also -EPERM: sealed against growing. */
+int __kipc_segment_extend(struct kipc_segment *seg, uint64_t new_size);
 
 /* Looks at the file's size anew, after a peer may have grown it; the new size. */
 uint64_t __kipc_segment_refresh(struct kipc_segment *seg);

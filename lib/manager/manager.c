@@ -23,8 +23,6 @@
 #define DEFAULT_MAX	(16ULL << 30)
 #define MAX_MAX		(1ULL << 40)
 
-#define STAT_MIN_SIZE	sizeof(struct kipc_manager_stat)	/* of 0.1 */
-
 static struct kipc_manager *manager_of(struct kipc_segment *seg)
 {
 	return container_of(seg, struct kipc_manager, obj.seg);
@@ -393,7 +391,7 @@ KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat 
 	struct kipc_segment *seg;
 	int r;
 
-	if (!m || !st || st->sz < STAT_MIN_SIZE)
+	if (!m || !st)
 		return -EINVAL;
 	seg = &m->obj.seg;
 	r = __kipc_peer_enter_read(seg);
@@ -402,7 +400,6 @@ KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat 
 	if (!seg->readonly)
 		__kipc_peer_sweep(seg, 0);
 	now = (struct kipc_manager_stat){
-		.sz = st->sz,
 		.id = load_relaxed(&seg->hdr->id),
 		.size = (load_relaxed(&m->hdr->nspans) - m->first_span) << KIPC_SPAN_SHIFT,
 		.max_size = (m->max_spans - m->first_span) << KIPC_SPAN_SHIFT,
@@ -417,8 +414,7 @@ KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat 
 		.recoveries = load_relaxed(&m->hdr->recoveries),
 		.rolled = load_relaxed(&m->hdr->rolls),
 	};
-	memcpy(st, &now, min_of(st->sz, sizeof(now)));
-	return 0;
+	return __kipc_stat_write(st, &now, sizeof(now));
 }
 
 KIPC_API struct kipc_object *kipc_manager_object(struct kipc_manager *m)

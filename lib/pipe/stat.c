@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What can be asked about a pipe.  All of it is a snapshot, for display. */
-#include <string.h>
-
+#include "core/opts.h"
 #include "pipe/ring.h"
 
 /* Bytes between tail and head; 0 rather than nonsense while they move. */
@@ -32,11 +31,10 @@ static void stat_way(const struct kipc_pipe *p, struct kipc_pipe_way *s, struct 
 
 KIPC_API int kipc_pipe_stat(struct kipc_pipe *p, struct kipc_pipe_stat *st)
 {
-	struct kipc_pipe_stat full = { .sz = sizeof(full) };
-	size_t sz;
+	struct kipc_pipe_stat full = { 0 };
 	int r;
 
-	if (!p || !st || st->sz < sizeof(st->sz))
+	if (!p || !st)
 		return -EINVAL;
 	r = __kipc_peer_enter(&p->obj.seg);
 	if (r)
@@ -51,10 +49,7 @@ KIPC_API int kipc_pipe_stat(struct kipc_pipe *p, struct kipc_pipe_stat *st)
 		stat_way(p, p->tx.shm, &full);
 	if (p->rx.shm)
 		stat_way(p, p->rx.shm, &full);
-	sz = min_of(st->sz, sizeof(full));
-	full.sz = st->sz;
-	memcpy(st, &full, sz);
-	return 0;
+	return __kipc_stat_write(st, &full, sizeof(full));
 }
 
 KIPC_API ssize_t kipc_pipe_size(struct kipc_pipe *p)

@@ -2,6 +2,7 @@
 /* What a queue says of itself, and shutdown. */
 #include <string.h>
 
+#include "core/opts.h"
 #include "queue/queue.h"
 
 /*
@@ -200,10 +201,9 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 	struct kipc_queue_stat st = { 0 };
 	struct kipc_segment *seg;
 	uint64_t head, tail;
-	size_t sz;
 	int r;
 
-	if (!q || !out || out->sz < sizeof(out->sz))
+	if (!q || !out)
 		return -EINVAL;
 	r = __kipc_peer_enter_read(&q->obj.seg);
 	if (!r)
@@ -211,8 +211,6 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 	if (r)
 		return r;
 	seg = &q->obj.seg;
-	sz = min_of(out->sz, sizeof(st));
-	st.sz = sz;
 	st.capacity = q->capacity;
 	st.msg_size = q->msg_size;
 	st.len = (uint64_t)length(q, head, tail);
@@ -229,6 +227,5 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 	st.readers_waiting = sleepers(q, KIPC_QUEUE_BELL_READABLE);
 	st.writers_waiting = sleepers(q, KIPC_QUEUE_BELL_WRITABLE);
 	st.shutdown = load_relaxed(&q->sh->shutdown);
-	memcpy(out, &st, sz);
-	return 0;
+	return __kipc_stat_write(out, &st, sizeof(st));
 }

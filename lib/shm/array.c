@@ -14,29 +14,34 @@ static int array_verify(struct kipc_segment *seg)
 
 	if (r)
 		return r;
-	/* the region has seen that the whole page of the head is there */
+	/* the region has seen that there is room for it before the data */
 	return __kipc_array_read_head(&a->desc, __kipc_segment_body(seg), a->region.size);
 }
 
 static const struct kipc_segment_ops array_segment = {
 	.kind = KIPC_SEG_ARRAY,
-	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_array_head)),
-			    KIPC_SHM_HEAD_SIZE),
+	.stamp = KIPC_STAMP(KIPC_REGION_STAMP, sizeof(struct kipc_array_head)),
 	.verify = array_verify,
+	.readers = true,
 	.repair = __kipc_region_repair,
+	.forked = __kipc_region_forked,
 };
 
 /* flags: which the caller knows beside the array's own. */
 static int array_opts(struct kipc_shm_opts *o, const struct kipc_array_opts *opts, uint32_t flags)
 {
-	_Static_assert(sizeof(struct kipc_array_opts) == sizeof(struct kipc_shm_opts),
-		       "the array's options have the form of the region's");
-	return __kipc_region_opts(o, opts, KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN | flags);
+	_Static_assert(offsetof(struct kipc_array_opts, numa_nodes) ==
+			       offsetof(struct kipc_shm_opts, numa_nodes),
+		       "the array's options are a part of the region's");
+	return __kipc_region_opts(o, sizeof(*opts), opts,
+				  KIPC_REGION_FLAGS | KIPC_ARRAY_FORTRAN | flags);
 }
 
 struct how {
 	struct kipc_array_desc desc;
 	struct kipc_shm_opts opts;
+	int (*fill)(struct kipc_array *a, void *arg);
+	void *arg;
 };
 
 static struct kipc_array *array_of(struct kipc_object *obj)
@@ -57,8 +62,10 @@ static int array_make(const char *name, const void *arg, struct kipc_object **ob
 				 a->desc.elements * a->desc.itemsize, &how->opts);
 	if (!r) {
 		__kipc_array_write_head(__kipc_segment_body(&a->region.obj.seg), &a->desc);
-		r = __kipc_segment_publish(&a->region.obj.seg);
+		r = how->fill ? how->fill(a, how->arg) : 0;
 	}
+	if (!r)
+		r = __kipc_segment_publish(&a->region.obj.seg);
 	if (r)
 		kipc_array_close(a);
 	else
@@ -66,19 +73,27 @@ static int array_make(const char *name, const void *arg, struct kipc_object **ob
 	return r;
 }
 
-KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
-			       const uint64_t *shape, const struct kipc_array_opts *opts,
-			       struct kipc_array **out)
+int __kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			const uint64_t *shape, const struct kipc_array_opts *opts, uint32_t order,
+			int (*fill)(struct kipc_array *a, void *arg), void *arg,
+			struct kipc_array **out)
 {
+	struct how how = { .fill = fill, .arg = arg };
+	uint32_t flags;
 	struct kipc_object *obj;
-	struct how how;
 	int r;
 
 	if (!out || !kipc_dtype_size(dtype) || ndim > KIPC_ARRAY_DIMS || (ndim && !shape))
 		return -EINVAL;
-	r = array_opts(&how.opts, opts, __kipc_region_create_flags(name, 0));
+	flags = __kipc_region_create_flags(name, 0);
+	if (fill)
+		flags &= ~KIPC_NAME_EXISTING;	/* the file is what it shall hold */
+	r = array_opts(&how.opts, opts, flags);
+	if (!r && fill && (how.opts.flags & KIPC_ARRAY_FORTRAN))
+		r = -EINVAL;
 	if (!r)
 		r = __kipc_name_check(name);
+	how.opts.flags |= order;
 	if (r >= 0)
 		r = __kipc_array_describe(&how.desc, dtype, ndim, shape,
 					  how.opts.flags & KIPC_ARRAY_FORTRAN);
@@ -88,6 +103,13 @@ KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned
 	if (!r)
 		*out = array_of(obj);
 	return r;
+}
+
+KIPC_API int kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			       const uint64_t *shape, const struct kipc_array_opts *opts,
+			       struct kipc_array **out)
+{
+	return __kipc_array_create(name, dtype, ndim, shape, opts, 0, NULL, NULL, out);
 }
 
 KIPC_API int kipc_array_open(const char *name, const struct kipc_array_opts *opts,
@@ -176,6 +198,16 @@ KIPC_API uint64_t kipc_array_offset(const struct kipc_array *a)
 	return a ? a->region.data_off : 0;
 }
 
+KIPC_API int kipc_array_seal(struct kipc_array *a, uint32_t what)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter_read(&a->region.obj.seg);
+	return r ? r : __kipc_region_seal(&a->region, what);
+}
+
 KIPC_API int kipc_array_stat(struct kipc_array *a, struct kipc_shm_stat *st)
 {
 	int r;
@@ -216,7 +248,7 @@ KIPC_API int kipc_array_write_end(struct kipc_array *a)
 
 	if (!a)
 		return -EINVAL;
-	r = __kipc_peer_enter(&a->region.obj.seg);
+	r = __kipc_peer_enter_read(&a->region.obj.seg);
 	return r ? r : __kipc_seq_write_end(&a->region.lock);
 }
 
@@ -233,6 +265,36 @@ KIPC_API int kipc_array_read_begin(struct kipc_array *a, uint64_t *seq, int64_t 
 KIPC_API bool kipc_array_read_retry(struct kipc_array *a, uint64_t seq)
 {
 	return a && __kipc_seq_read_retry(&a->region.lock, seq);
+}
+
+KIPC_API int kipc_array_lock_shared(struct kipc_array *a, int64_t timeout_ns)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_rw_shared(&a->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_array_lock_exclusive(struct kipc_array *a, int64_t timeout_ns)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter(&a->region.obj.seg);
+	return r ? r : __kipc_rw_exclusive(&a->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_array_unlock(struct kipc_array *a)
+{
+	int r;
+
+	if (!a)
+		return -EINVAL;
+	r = __kipc_peer_enter_read(&a->region.obj.seg);
+	return r ? r : __kipc_rw_unlock(&a->region.rw);
 }
 
 KIPC_API struct kipc_object *kipc_array_object(struct kipc_array *a)

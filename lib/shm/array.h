@@ -19,7 +19,7 @@ struct kipc_array_desc {
 	uint32_t ndim;
 	uint64_t elements;
 	uint64_t shape[KIPC_ARRAY_DIMS];
-	int64_t strides[KIPC_ARRAY_DIMS];	/* bytes, >= 0 */
+	int64_t strides[KIPC_ARRAY_DIMS];	/* bytes; of an array >= 0, of a view any */
 };
 
 struct kipc_array {
@@ -28,11 +28,34 @@ struct kipc_array {
 };
 
 /*
+ * As kipc_array_create(), but fill() puts elements in before anybody else can have the array.
+ * order: KIPC_ARRAY_FORTRAN or 0, instead of the option, which is refused then.
+ */
+int __kipc_array_create(const char *name, enum kipc_dtype dtype, unsigned int ndim,
+			const uint64_t *shape, const struct kipc_array_opts *opts, uint32_t order,
+			int (*fill)(struct kipc_array *a, void *arg), void *arg,
+			struct kipc_array **out);
+
+/*
  * Describes a contiguous array.  dtype is known to be one, ndim to be in range.  0, or -EOVERFLOW when
  * it takes more than INT64_MAX bytes, lengths of 0 taken as 1.
  */
 int __kipc_array_describe(struct kipc_array_desc *d, enum kipc_dtype dtype, uint32_t ndim,
 			  const uint64_t *shape, bool fortran);
+
+/*
+ * Moves all elements of a shape, wherever each set of strides says they are.  d->strides is not
+ * looked at.  The two may not overlap, unless they are the same.
+ */
+void __kipc_array_transfer(const struct kipc_array_desc *d, uint8_t *dst,
+			   const int64_t *dst_strides, const uint8_t *src,
+			   const int64_t *src_strides);
+/* Sets each element to *item. */
+void __kipc_array_fill(const struct kipc_array_desc *d, uint8_t *data, const void *item);
+/* The same shape in a buffer, in C order. */
+void __kipc_array_buffer(const struct kipc_array_desc *d, struct kipc_array_desc *buf);
+/* Elements times itemsize. */
+size_t __kipc_array_bytes(const struct kipc_array_desc *d);
 
 /* Copies the description out of shared memory and checks all of it.  0 or -EPROTO. */
 int __kipc_array_read_head(struct kipc_array_desc *d, const struct kipc_array_head *head,

@@ -98,18 +98,19 @@ static bool contiguous(const struct kipc_array_desc *d, const int64_t *strides)
 	return in_order(d, strides, false) || in_order(d, strides, true);
 }
 
-static size_t nbytes(const struct kipc_array *a)
+size_t __kipc_array_bytes(const struct kipc_array_desc *d)
 {
-	return (size_t)(a->desc.elements * a->desc.itemsize);
+	return (size_t)(d->elements * d->itemsize);
 }
 
-static void transfer(const struct kipc_array_desc *d, uint8_t *dst, const int64_t *dst_strides,
-		     const uint8_t *src, const int64_t *src_strides)
+void __kipc_array_transfer(const struct kipc_array_desc *d, uint8_t *dst,
+			   const int64_t *dst_strides, const uint8_t *src,
+			   const int64_t *src_strides)
 {
 	if (!d->elements)
 		return;
 	if (!memcmp(dst_strides, src_strides, sizeof(d->strides)) && contiguous(d, dst_strides))
-		copy_bytes(dst, src, (size_t)(d->elements * d->itemsize));
+		copy_bytes(dst, src, __kipc_array_bytes(d));
 	else
 		walk(d, dst, dst_strides, src, src_strides);
 }
@@ -129,26 +130,37 @@ static void repeat(uint8_t *p, size_t size, size_t len)
 	}
 }
 
-KIPC_API int kipc_array_fill(struct kipc_array *a, const void *item)
+void __kipc_array_fill(const struct kipc_array_desc *d, uint8_t *data, const void *item)
 {
 	static const int64_t same_item[KIPC_ARRAY_DIMS];
 	uint8_t copy[16];
 
+	memcpy(copy, item, d->itemsize);	/* it may be one of the elements */
+	if (!d->elements)
+		return;
+	if (!contiguous(d, d->strides)) {
+		walk(d, data, d->strides, copy, same_item);
+	} else if (!memcmp(copy, copy + 1, d->itemsize - 1)) {
+		memset(data, copy[0], __kipc_array_bytes(d));
+	} else {
+		memcpy(data, copy, d->itemsize);
+		repeat(data, d->itemsize, __kipc_array_bytes(d));
+	}
+}
+
+void __kipc_array_buffer(const struct kipc_array_desc *d, struct kipc_array_desc *buf)
+{
+	/* what was created or checked doesn't overflow */
+	__kipc_array_describe(buf, (enum kipc_dtype)d->dtype, d->ndim, d->shape, false);
+}
+
+KIPC_API int kipc_array_fill(struct kipc_array *a, const void *item)
+{
 	if (!a || !item)
 		return -EINVAL;
 	if (a->region.obj.seg.readonly)
 		return -EACCES;
-	memcpy(copy, item, a->desc.itemsize);	/* it may be one of the elements */
-	if (!a->desc.elements)
-		return 0;
-	if (!contiguous(&a->desc, a->desc.strides)) {
-		walk(&a->desc, a->region.data, a->desc.strides, copy, same_item);
-	} else if (!memcmp(copy, copy + 1, a->desc.itemsize - 1)) {
-		memset(a->region.data, copy[0], nbytes(a));
-	} else {
-		memcpy(a->region.data, copy, a->desc.itemsize);
-		repeat(a->region.data, a->desc.itemsize, nbytes(a));
-	}
+	__kipc_array_fill(&a->desc, a->region.data, item);
 	return 0;
 }
 
@@ -160,28 +172,21 @@ KIPC_API int kipc_array_copy(struct kipc_array *dst, const struct kipc_array *sr
 		return -EINVAL;
 	if (dst->region.obj.seg.readonly)
 		return -EACCES;
-	transfer(&dst->desc, dst->region.data, dst->desc.strides, src->region.data,
-		 src->desc.strides);
+	__kipc_array_transfer(&dst->desc, dst->region.data, dst->desc.strides, src->region.data,
+			      src->desc.strides);
 	return 0;
-}
-
-/* The strides that the elements have in a buffer in C order. */
-static void buffer_strides(const struct kipc_array_desc *d, struct kipc_array_desc *buf)
-{
-	/* what was created or checked doesn't overflow */
-	__kipc_array_describe(buf, (enum kipc_dtype)d->dtype, d->ndim, d->shape, false);
 }
 
 KIPC_API int kipc_array_write(struct kipc_array *a, const void *buf, size_t len)
 {
 	struct kipc_array_desc c;
 
-	if (!a || (!buf && len) || len != nbytes(a))
+	if (!a || (!buf && len) || len != __kipc_array_bytes(&a->desc))
 		return -EINVAL;
 	if (a->region.obj.seg.readonly)
 		return -EACCES;
-	buffer_strides(&a->desc, &c);
-	transfer(&a->desc, a->region.data, a->desc.strides, buf, c.strides);
+	__kipc_array_buffer(&a->desc, &c);
+	__kipc_array_transfer(&a->desc, a->region.data, a->desc.strides, buf, c.strides);
 	return 0;
 }
 
@@ -189,9 +194,9 @@ KIPC_API int kipc_array_read(const struct kipc_array *a, void *buf, size_t len)
 {
 	struct kipc_array_desc c;
 
-	if (!a || (!buf && len) || len != nbytes(a))
+	if (!a || (!buf && len) || len != __kipc_array_bytes(&a->desc))
 		return -EINVAL;
-	buffer_strides(&a->desc, &c);
-	transfer(&a->desc, buf, c.strides, a->region.data, a->desc.strides);
+	__kipc_array_buffer(&a->desc, &c);
+	__kipc_array_transfer(&a->desc, buf, c.strides, a->region.data, a->desc.strides);
 	return 0;
 }

@@ -125,6 +125,17 @@ static void sleep_on(struct kipc_seqlock *sl, uint64_t seq, int64_t ns)
 	KIPC_POINT("seq.woken");
 }
 
+/*
+ * For who can't reap: whether the write that seq belongs to is that of a dead process.  A slot that
+ * is used anew has been repaired before, and its next write has another seq.
+ */
+static bool dead_writer(struct kipc_seqlock *sl, uint64_t seq, uint32_t owner)
+{
+	return !__kipc_peer_alive(sl->seg, owner) &&
+	       (load_acquire(&sl->head->lock) & KIPC_LOCK_OWNER) == owner &&
+	       !__kipc_seq_read_retry(sl, seq);
+}
+
 __cold int __kipc_seq_read_slow(struct kipc_seqlock *sl, uint64_t *seq, int64_t timeout_ns)
 {
 	int64_t deadline = __kipc_deadline(timeout_ns), now;
@@ -145,9 +156,7 @@ __cold int __kipc_seq_read_slow(struct kipc_seqlock *sl, uint64_t *seq, int64_t 
 		case KIPC_SEQ_WRITING:
 			break;
 		}
-		/* who can't repair can see all the same that there is nobody any more to end the write */
-		if (owner && sl->seg->readonly && !__kipc_peer_alive(sl->seg, owner) &&
-		    !__kipc_seq_read_retry(sl, s)) {
+		if (owner && sl->seg->readonly && dead_writer(sl, s, owner)) {
 			*seq = s;
 			return -EOWNERDEAD;
 		}

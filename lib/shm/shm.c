@@ -17,10 +17,11 @@ static int shm_verify(struct kipc_segment *seg)
 
 static const struct kipc_segment_ops shm_segment = {
 	.kind = KIPC_SEG_SHM,
-	.stamp = KIPC_STAMP(KIPC_STAMP(KIPC_STAMP_INIT, sizeof(struct kipc_shm_head)),
-			    KIPC_SHM_HEAD_SIZE),
+	.stamp = KIPC_STAMP(KIPC_REGION_STAMP, sizeof(struct kipc_shm_head)),
 	.verify = shm_verify,
+	.readers = true,
 	.repair = __kipc_region_repair,
+	.forked = __kipc_region_forked,
 };
 
 static struct kipc_shm *shm_of(struct kipc_object *obj)
@@ -61,7 +62,8 @@ KIPC_API int kipc_shm_create(const char *name, size_t size, const struct kipc_sh
 
 	if (!out || !size)
 		return -EINVAL;
-	r = __kipc_region_opts(&how.opts, opts, __kipc_region_create_flags(name, KIPC_REGION_FLAGS));
+	r = __kipc_region_opts(&how.opts, sizeof(how.opts), opts,
+			       __kipc_region_create_flags(name, KIPC_REGION_FLAGS));
 	if (!r)
 		r = __kipc_name_check(name);
 	if (r < 0)
@@ -81,7 +83,7 @@ KIPC_API int kipc_shm_open(const char *name, const struct kipc_shm_opts *opts,
 
 	if (!out)
 		return -EINVAL;
-	r = __kipc_region_opts(&o, opts, KIPC_REGION_FLAGS | KIPC_NAME_OPEN_FLAGS);
+	r = __kipc_region_opts(&o, sizeof(o), opts, KIPC_REGION_FLAGS | KIPC_NAME_OPEN_FLAGS);
 	if (!r)
 		r = __kipc_name_open(name, o.flags, &__kipc_shm_object, &obj);
 	if (!r)
@@ -110,12 +112,33 @@ KIPC_API void *kipc_shm_addr(const struct kipc_shm *s)
 
 KIPC_API size_t kipc_shm_size(const struct kipc_shm *s)
 {
-	return s ? (size_t)s->region.size : 0;
+	/* no handle is const in truth: it keeps what it learns */
+	return s ? (size_t)__kipc_region_size((struct kipc_region *)&s->region) : 0;
+}
+
+KIPC_API int kipc_shm_resize(struct kipc_shm *s, size_t size)
+{
+	int r;
+
+	if (!s || !size)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_region_resize(&s->region, size);
 }
 
 KIPC_API size_t kipc_shm_page_size(const struct kipc_shm *s)
 {
 	return s ? (size_t)s->region.obj.seg.page_size : 0;
+}
+
+KIPC_API int kipc_shm_seal(struct kipc_shm *s, uint32_t what)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter_read(&s->region.obj.seg);
+	return r ? r : __kipc_region_seal(&s->region, what);
 }
 
 KIPC_API int kipc_shm_fd(const struct kipc_shm *s)
@@ -154,7 +177,7 @@ KIPC_API int kipc_shm_write_end(struct kipc_shm *s)
 
 	if (!s)
 		return -EINVAL;
-	r = __kipc_peer_enter(&s->region.obj.seg);
+	r = __kipc_peer_enter_read(&s->region.obj.seg);
 	return r ? r : __kipc_seq_write_end(&s->region.lock);
 }
 
@@ -171,6 +194,36 @@ KIPC_API int kipc_shm_read_begin(struct kipc_shm *s, uint64_t *seq, int64_t time
 KIPC_API bool kipc_shm_read_retry(struct kipc_shm *s, uint64_t seq)
 {
 	return s && __kipc_seq_read_retry(&s->region.lock, seq);
+}
+
+KIPC_API int kipc_shm_lock_shared(struct kipc_shm *s, int64_t timeout_ns)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_rw_shared(&s->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_shm_lock_exclusive(struct kipc_shm *s, int64_t timeout_ns)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter(&s->region.obj.seg);
+	return r ? r : __kipc_rw_exclusive(&s->region.rw, timeout_ns);
+}
+
+KIPC_API int kipc_shm_unlock(struct kipc_shm *s)
+{
+	int r;
+
+	if (!s)
+		return -EINVAL;
+	r = __kipc_peer_enter_read(&s->region.obj.seg);
+	return r ? r : __kipc_rw_unlock(&s->region.rw);
 }
 
 KIPC_API struct kipc_object *kipc_shm_object(struct kipc_shm *s)

@@ -221,7 +221,7 @@ TEST(options)
 	EXPECT_EQ(4096, kipc_array_page_size(a));
 	EXPECT_EQ(0, kipc_array_offset(a) % 4096);
 	kipc_array_close(a);
-	o.sz -= 1;
+	o.sz = offsetof(struct kipc_array_opts, numa) - 1;
 	EXPECT_EQ(-EINVAL, kipc_array_create(NULL, KIPC_INT8, 1, shape, &o, &a));
 }
 

@@ -25,7 +25,7 @@ FIXTURE_SETUP(head)
 
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, self->socks));
 	ASSERT_EQ(0, kipc_array_create(NULL, KIPC_INT32, 2, shape, NULL, &self->a));
-	self->head = (void *)((char *)kipc_array_data(self->a) - KIPC_SHM_HEAD_SIZE);
+	self->head = (void *)((char *)kipc_array_data(self->a) - KIPC_SHM_HEAD_SIZE(56));
 	self->good = *self->head;
 	ASSERT_EQ(KIPC_INT32, self->good.dtype);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The small parts: options, names, words for errors, versions, features, stamps, deadlines. */
+/* The small parts: options, statistics, names, words for errors, versions, features, stamps, deadlines. */
 #include <limits.h>
 #include <sys/mman.h>
 
@@ -82,6 +82,35 @@ TEST(opts_sizes_that_make_no_sense)
 	EXPECT_EQ(-E2BIG, __kipc_opts_read(&o, V2, V1, &in));
 	in.sz = 4097;
 	EXPECT_EQ(-E2BIG, __kipc_opts_read(&o, V2, V1, &in));
+}
+
+/* ---- statistics ---- */
+
+struct some_stat {
+	size_t sz;
+	uint64_t a, b;
+};
+
+TEST(stat_as_far_as_it_reaches)
+{
+	struct some_stat now = { .sz = 77, .a = 1, .b = 2 }, st;
+
+	for (size_t sz = 0; sz <= 2 * sizeof(st); sz++) {
+		unsigned char buf[2 * sizeof(st)], want[2 * sizeof(st)];
+		size_t filled = min_of(sz, sizeof(now));
+
+		memset(buf, 0x77, sizeof(buf));
+		memcpy(buf, &sz, sizeof(sz));
+		memcpy(want, buf, sizeof(want));
+		if (sz < sizeof(sz)) {
+			EXPECT_EQ(-EINVAL, __kipc_stat_write(buf, &now, sizeof(now)));
+		} else {
+			EXPECT_EQ(0, __kipc_stat_write(buf, &now, sizeof(now)));
+			memcpy(want, &now, filled);
+			memcpy(want, &filled, sizeof(filled));
+		}
+		EXPECT_MEMEQ(want, buf, sizeof(buf));
+	}
 }
 
 /* ---- names ---- */

@@ -2,9 +2,11 @@
 /* What backs a segment: the ladder of page sizes, allocation, alignment. */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "core/memory.h"
 
@@ -191,20 +193,67 @@ TEST(hugetlb_opened_elsewhere)
 
 TEST(sizes_that_can_not_be)
 {
+	static const struct {
+		uint64_t size, max;
+		enum kipc_huge huge;
+		int error;
+	} bad[] = {
+		{ 0, 0, KIPC_HUGE_NONE, -EINVAL },
+		{ 0, 4096, KIPC_HUGE_NONE, -EINVAL },
+		{ UINT64_MAX, 0, KIPC_HUGE_NONE, -EOVERFLOW },
+		{ (1ULL << 56) + 1, 0, KIPC_HUGE_TRY, -EOVERFLOW },
+		{ 4096, (1ULL << 56) + 1, KIPC_HUGE_TRY, -EOVERFLOW },
+		{ 4096, 0, (enum kipc_huge)77, -EINVAL },
+		{ 4096, 0, (enum kipc_huge)-1, -EINVAL },
+	};
 	struct kipc_memory mem;
 	int fds = core_count_fds(NULL);
 
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 0, 0, KIPC_HUGE_NONE));
-	EXPECT_EQ(-EOVERFLOW, __kipc_memory_create(&mem, "x", UINT64_MAX, 0, KIPC_HUGE_NONE));
-	EXPECT_EQ(-EOVERFLOW, __kipc_memory_create(&mem, "x", (1ULL << 56) + 1, 0, KIPC_HUGE_TRY));
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 4096, 0, (enum kipc_huge)77));
-	EXPECT_EQ(-EINVAL, __kipc_memory_create(&mem, "x", 4096, 0, (enum kipc_huge)-1));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct kipc_memory_spec spec = {
+			.label = "x",
+			.size = bad[i].size,
+			.max_size = bad[i].max,
+			.huge = bad[i].huge,
+		};
+
+		EXPECT_EQ(bad[i].error, __kipc_memory_create(&mem, &spec));
+	}
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, UINT64_MAX, 1));
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, 1, UINT64_MAX));
 	EXPECT_EQ(-EOVERFLOW, __kipc_memory_allocate(1, INT64_MAX, 1));
 	EXPECT_EQ(-EBADF, __kipc_memory_allocate(-1, 0, 1));
 	EXPECT_EQ(0, __kipc_memory_allocate(-1, 0, 0));
 	EXPECT_EQ(fds, core_count_fds(NULL));
+}
+
+static int create_little_room(void *arg)
+{
+	struct kipc_memory_spec spec = { .label = "x", .size = 65536 };
+	struct rlimit lim = { 4096, 65536 };
+	struct kipc_memory mem;
+	int fds = core_count_fds(NULL);
+
+	(void)arg;
+	signal(SIGXFSZ, SIG_IGN);	/* else that would be the end */
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(-ENOSPC, __kipc_memory_create(&mem, &spec));
+	spec.populate = 65536;
+	EXPECT_EQ(-ENOSPC, __kipc_memory_create(&mem, &spec));
+	EXPECT_EQ(fds, core_count_fds(NULL));
+	lim.rlim_cur = 65536;
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(0, __kipc_memory_create(&mem, &spec));
+	lim.rlim_cur = 4096;
+	EXPECT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
+	EXPECT_EQ(-ENOSPC, __kipc_memory_allocate(mem.fd, 65536, 4096));
+	__kipc_memory_destroy(&mem);
+	return 0;
+}
+
+TEST(rlimit_of_file_sizes)
+{
+	ksft_join(ksft_fork(create_little_room, NULL));
 }
 
 /*

@@ -81,6 +81,15 @@ static bool manager_held(struct kipc_manager *m, struct look *look)
 	return look->waited_for;
 }
 
+/* Whoever shares the reader-writer lock keeps writers out. */
+static bool region_held(struct kipc_region *rg, struct look *look)
+{
+	look_at(look, &rg->lock.head->lock);
+	look_at(look, &rg->lock.head->grow_lock);
+	look_at(look, &rg->rw.head->rw_lock);
+	return look->owns || load_acquire(__kipc_rw_held(&rg->rw, look->slot));
+}
+
 bool points_held(struct kipc_object *obj, uint32_t slot)
 {
 	struct look look = { .seg = &obj->seg, .slot = slot };
@@ -94,8 +103,7 @@ bool points_held(struct kipc_object *obj, uint32_t slot)
 		return manager_held(container_of(obj, struct kipc_manager, obj), &look);
 	case KIPC_SEG_SHM:
 	case KIPC_SEG_ARRAY:
-		look_at(&look, &container_of(obj, struct kipc_region, obj)->lock.head->lock);
-		return look.owns;
+		return region_held(container_of(obj, struct kipc_region, obj), &look);
 	}
 	return false;
 }

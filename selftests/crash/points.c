@@ -11,7 +11,7 @@
 
 static const struct scene *const tables[] = {
 	points_queue, points_pipe, points_list, points_dict, points_lock, points_shm,
-	points_object, points_attach,
+	points_rwlock, points_resize, points_object, points_attach,
 };
 
 /* All points of two, but for a few long operations; of three as many as make a few hundred cases. */

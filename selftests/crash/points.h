@@ -91,7 +91,8 @@ struct scene {
 #define SCENES(name) const struct scene name[]
 
 extern const struct scene points_queue[], points_pipe[], points_list[], points_dict[],
-	points_lock[], points_shm[], points_object[], points_attach[];
+	points_lock[], points_shm[], points_rwlock[], points_resize[], points_object[],
+	points_attach[];
 
 /* ---- for scenes ---- */
 

@@ -24,7 +24,20 @@ static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m,
 	struct kipc_shm_stat st = { .sz = sizeof(st) };
 
 	fuzz_assert(kipc_shm_size(m) == SHM_SIZE);
-	switch (fuzz_u8(in) % 8) {
+	switch (fuzz_u8(in) % 13) {
+	case 9:
+		kipc_shm_lock_shared(m, fuzz_timeout(in));
+		break;
+	case 10:
+		kipc_shm_lock_exclusive(m, fuzz_timeout(in));
+		break;
+	case 11 ... 12:
+		kipc_shm_unlock(m);
+		break;
+	case 8:
+		/* the image can't grow, whatever its words say now */
+		fuzz_assert(kipc_shm_resize(m, SHM_SIZE + 1 + fuzz_u16(in)));
+		break;
 	case 0 ... 1:
 		kipc_shm_read_begin(m, &s->seq[which], fuzz_timeout(in));
 		break;
@@ -47,6 +60,61 @@ static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m,
 	}
 }
 
+/* A view of ours, or anything at all: whatever is let through stays inside the array. */
+static void view_step(struct fuzz_input *in, struct kipc_array *a, struct kipc_array *other)
+{
+	static const uint64_t shape[] = { 6, KIPC_SHAPE_REST, 2 };
+	struct kipc_view v, w, *either[2] = { &v, &w };
+	struct kipc_range r[8];
+	double buf[ELEMENTS], one = 1;
+	int64_t index[8];
+	int axes[8];
+
+	fuzz_assert(!kipc_array_view(a, &v) && !kipc_array_view(other ? other : a, &w));
+	for (int i = 0; i < 8; i++) {
+		r[i].start = (int64_t)fuzz_number(in);
+		r[i].stop = (int64_t)fuzz_number(in);
+		r[i].step = (int64_t)fuzz_number(in);
+		axes[i] = fuzz_u8(in) % 8 - 4;
+		index[i] = (int64_t)fuzz_number(in);
+	}
+	for (int i = 0; i < 4 && fuzz_more(in); i++) {
+		struct kipc_view *x = either[fuzz_u8(in) & 1];
+
+		switch (fuzz_u8(in) % 8) {
+		case 0:
+			kipc_view_slice(x, r, x);
+			break;
+		case 1:
+			kipc_view_transpose(x, axes, x);
+			break;
+		case 2:
+			kipc_view_reshape(x, 1 + fuzz_u8(in) % 3, shape, x);
+			break;
+		case 3:
+			kipc_view_index(x, axes[0], index[0], x);
+			break;
+		case 4:
+			x->ndim = fuzz_u8(in) % 10;
+			break;
+		case 5:
+			x->shape[fuzz_u8(in) % 8] = fuzz_number(in);
+			break;
+		case 6:
+			x->strides[fuzz_u8(in) % 8] = (int64_t)(fuzz_number(in) * 8);
+			break;
+		case 7:
+			x->data = (uint8_t *)x->data + (int8_t)fuzz_u8(in) * 8;
+			break;
+		}
+		kipc_view_at(x, index);
+		kipc_view_fill(x, &one);
+		kipc_view_copy(&v, &w);
+		if (kipc_view_size(x) <= ELEMENTS)
+			kipc_view_read(x, buf, kipc_view_size(x) * sizeof(*buf));
+	}
+}
+
 static void array_step(struct state *s, struct fuzz_input *in, struct kipc_array *a, int which)
 {
 	uint64_t index[3] = { fuzz_u8(in) % 4, fuzz_u8(in) % 5, fuzz_u8(in) % 6 };
@@ -54,7 +122,10 @@ static void array_step(struct state *s, struct fuzz_input *in, struct kipc_array
 	struct kipc_array *other = kipc_object_array(s->pair.obj[!which]);
 
 	fuzz_assert(kipc_array_size(a) == ELEMENTS);
-	switch (fuzz_u8(in) % 8) {
+	switch (fuzz_u8(in) % 10) {
+	case 8 ... 9:
+		view_step(in, a, other);
+		break;
 	case 0:
 		kipc_array_read_begin(a, &s->seq[which], fuzz_timeout(in));
 		break;

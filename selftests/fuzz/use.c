@@ -77,7 +77,17 @@ static void use_shm(struct kipc_shm *s, struct fuzz_input *in)
 		memset(kipc_shm_addr(s), 1, kipc_shm_size(s));
 		kipc_shm_write_end(s);
 	}
-	kipc_shm_stat(s, &st);
+	if (!kipc_shm_lock_shared(s, fuzz_timeout(in)))
+		kipc_shm_unlock(s);
+	if (!kipc_shm_lock_exclusive(s, fuzz_timeout(in)))
+		kipc_shm_unlock(s);
+	fuzz_assert(!kipc_shm_stat(s, &st));
+	kipc_shm_resize(s, (size_t)min_of(st.max_size, 1ULL << 20));
+	if (fuzz_u8(in) % 4)
+		return;
+	kipc_shm_seal(s, fuzz_u8(in) % 16);
+	kipc_shm_resize(s, (size_t)min_of(st.max_size, 1ULL << 20));
+	fuzz_touch(kipc_shm_addr(s), kipc_shm_size(s));
 }
 
 static void use_array(struct kipc_array *a, struct fuzz_input *in)
@@ -92,13 +102,13 @@ static void use_array(struct kipc_array *a, struct fuzz_input *in)
 	for (int i = 0; i < 8; i++)
 		index[i] = fuzz_number(in);
 	p = kipc_array_at(a, index);
-	if (p)
+	fuzz_assert(!kipc_array_stat(a, &st));
+	if (p && !st.readonly)
 		memset(p, 1, kipc_array_itemsize(a));
 	if (!kipc_array_read_begin(a, &seq, fuzz_timeout(in)))
 		kipc_array_read_retry(a, seq);
 	if (!kipc_array_write_begin(a, fuzz_timeout(in)))
 		kipc_array_write_end(a);
-	kipc_array_stat(a, &st);
 	if (n > COPY_MAX)
 		return;		/* one that overlaps itself by its strides may say more than it has */
 	buf = malloc(n ? n : 1);

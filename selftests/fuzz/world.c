@@ -26,6 +26,7 @@
 #include "core/atomic.h"
 #include "fuzz.h"
 #include "uapi/kipc/segment.h"
+#include "uapi/kipc/shm.h"
 #include "world.h"
 
 #define LETS_GO		20	/* waits for a live owner before it gives up the lock */
@@ -59,6 +60,8 @@ static int peer_sock;		/* a half of the pipe's socket, or -1 */
 static struct {
 	void *addr;
 	size_t len;
+	void *room;	/* with its guards */
+	size_t room_len;
 	bool readonly;
 } maps[MAPS_MAX];
 
@@ -146,7 +149,7 @@ int __wrap_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const 
 /* Whose lock is it, if it is one? */
 static bool live_owner(uint32_t v)
 {
-	if (v & ~(KIPC_LOCK_OWNER | KIPC_LOCK_WAITERS | KIPC_LOCK_DIED))
+	if (v & ~(KIPC_LOCK_OWNER | KIPC_LOCK_WAITERS | KIPC_LOCK_DIED | KIPC_SHM_GATE_IN))
 		return false;
 	for (unsigned int i = 0; i < nlive; i++)
 		if ((v & KIPC_LOCK_OWNER) == live[i])
@@ -165,7 +168,8 @@ static long wait_for(uint32_t *word, uint32_t val, const struct timespec *ts)
 	pass(ts);
 	streak = word == last_word ? streak + 1 : 1;
 	last_word = word;
-	if (streak % LETS_GO == 0 && live_owner(val))
+	/* a reader's mapping is none that an owner could use */
+	if (streak % LETS_GO == 0 && live_owner(val) && fuzz_world_ours(word))
 		cmpxchg(word, val, val & KIPC_LOCK_WAITERS);
 	fuzz_assert(streak < ENDLESS);
 	errno = ETIMEDOUT;
@@ -188,6 +192,18 @@ long __wrap_syscall(long nr, ...)
 
 /* ---- memory ---- */
 
+/* The mapping that has all of it, or -1. */
+static int find_map(const void *addr, size_t len)
+{
+	for (int i = 0; i < MAPS_MAX; i++) {
+		size_t off = (size_t)((uintptr_t)addr - (uintptr_t)maps[i].addr);
+
+		if (maps[i].addr && off < maps[i].len && len <= maps[i].len - off)
+			return i;
+	}
+	return -1;
+}
+
 void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	char *room;
@@ -196,7 +212,15 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 
 	while (i < MAPS_MAX && maps[i].addr)
 		i++;
-	if (!inside || addr || !len || i == MAPS_MAX)
+	if (inside && addr) {
+		/* into address space that was reserved before */
+		i = find_map(addr, len);
+		p = __real_mmap(addr, len, prot, flags, fd, off);
+		if (i >= 0 && p != MAP_FAILED)
+			maps[i].readonly = prot == PROT_READ;
+		return p;
+	}
+	if (!inside || !len || i == MAPS_MAX)
 		return __real_mmap(addr, len, prot, flags, fd, off);
 	len = align_up(len, 4096UL);
 	room = __real_mmap(NULL, len + 2 * GUARD, PROT_NONE,
@@ -213,20 +237,35 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	}
 	maps[i].addr = p;
 	maps[i].len = len;
+	maps[i].room = room;
+	maps[i].room_len = len + 2 * GUARD;
 	maps[i].readonly = prot == PROT_READ;
 	return p;
 }
 
+/* All of a mapping, or its beginning or its end, which become guard pages. */
 int __wrap_munmap(void *addr, size_t len)
 {
-	for (int i = 0; inside && i < MAPS_MAX; i++) {
-		if (maps[i].addr != addr)
-			continue;
-		fuzz_assert(maps[i].len == align_up(len, 4096UL));
+	int i = inside ? find_map(addr, 1) : -1;
+	char *start;
+
+	if (i < 0)
+		return __real_munmap(addr, len);
+	len = align_up(len, 4096UL);
+	start = maps[i].addr;
+	if (addr == start && len == maps[i].len) {
 		maps[i].addr = NULL;
-		len = maps[i].len;
 		maps[i].len = 0;
-		return __real_munmap((char *)addr - GUARD, len + 2 * GUARD);
+		return __real_munmap(maps[i].room, maps[i].room_len);
 	}
-	return __real_munmap(addr, len);
+	fuzz_assert(len < maps[i].len);
+	fuzz_assert(addr == start || (char *)addr + len == start + maps[i].len);
+	if (addr == start)
+		maps[i].addr = start + len;
+	maps[i].len -= len;
+	return __real_mmap(addr, len, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+			       MAP_FAILED ?
+		       -1 :
+		       0;
 }

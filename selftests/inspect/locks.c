@@ -320,6 +320,123 @@ TEST(shm)
 	kipc_shm_close(s);
 }
 
+static int share_shm(void *s)
+{
+	return kipc_shm_lock_shared(s, KIPC_FOREVER);
+}
+
+static int lock_shm(void *s)
+{
+	return kipc_shm_lock_exclusive(s, KIPC_FOREVER);
+}
+
+#define SITES "l = [(x['lock'], x['owner_pid'], x['waiter_pids']) for x in d['locks']]\n"
+
+/* We share it; one waits for us, one for that one, and a reader for the gate. */
+TEST(reader_writer_lock)
+{
+	struct kipc_shm *s;
+	pid_t p, q, reader;
+	struct run r;
+
+	skip_without_tool();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, NULL, &s));
+	ASSERT_EQ(0, kipc_shm_lock_shared(s, KIPC_NOWAIT));
+	r = inspect("locks", "-J", pid_target(getpid()));
+	EXPECT_TRUE(locks_hold(&r, SITES "assert l == [('shared', %d, [])], l\n", getpid()));
+	p = ksft_fork(lock_shm, s);
+	ASSERT_TRUE(ksft_wait_for(waiting() == 1, 5000));
+	q = ksft_fork(lock_shm, s);
+	reader = ksft_fork(share_shm, s);
+	ASSERT_TRUE(ksft_wait_for(waiting() == 3, 5000));
+	r = inspect("locks", "-J", pid_target(getpid()));
+	EXPECT_TRUE(locks_hold(&r,
+			       SITES "assert l == [('exclusive', %d, [%d]), ('gate', %d, [%d]), "
+				     "('shared', %d, [%d])], l\n",
+			       p, q, p, reader, getpid(), p));
+	r = inspect("show", "-J", pid_target(getpid()));
+	EXPECT_JSON(r.out, "assert o['shm']['lock_state'] == 'closing', o['shm']\n"
+			   "assert o['shm']['lock_shared'] == 1 and o['shm']['lock_next'] == 0\n"
+			   "w = [(x['waits_for'], x['holds']) for x in o['peers']]\n"
+			   "assert w[:2] == [(None, 'shared 1'), ('shared', 'closing')], w\n"
+			   "assert sorted(w[2:]) == [('exclusive', None), ('gate', None)], w\n");
+	run_free(&r);
+	ksft_kill(p);
+	ksft_kill(q);
+	ksft_join(reader);
+	kipc_shm_close(s);
+}
+
+/* We have it alone: a reader's turn is next, in the count already. */
+TEST(reader_whose_turn_is_next)
+{
+	struct kipc_shm *s;
+	struct run r;
+	pid_t p;
+
+	skip_without_tool();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, NULL, &s));
+	ASSERT_EQ(0, kipc_shm_lock_exclusive(s, KIPC_NOWAIT));
+	p = ksft_fork(share_shm, s);
+	ASSERT_TRUE(ksft_wait_for(waiting() == 1, 5000));
+	r = inspect("locks", "-J", pid_target(getpid()));
+	EXPECT_TRUE(locks_hold(&r,
+			       SITES "assert l == [('exclusive', %d, []), ('gate', %d, [%d])], l\n",
+			       getpid(), getpid(), p));
+	r = inspect("show", "-J", pid_target(getpid()));
+	EXPECT_JSON(r.out, "assert o['shm']['lock_state'] == 'exclusive', o['shm']\n"
+			   "assert o['shm']['lock_shared'] == 0 and o['shm']['lock_next'] == 1\n"
+			   "w = [(x['waits_for'], x['holds']) for x in o['peers']]\n"
+			   "assert w == [(None, 'exclusive'), ('gate', None)], w\n");
+	run_free(&r);
+	ASSERT_EQ(0, kipc_shm_unlock(s));
+	ksft_join(p);
+	kipc_shm_close(s);
+}
+
+/* Two objects, shared by one each, and each wants the other one's alone. */
+struct crossing {
+	struct kipc_shm *first, *second;
+	int *step;
+};
+
+static int cross(void *arg)
+{
+	struct crossing *c = arg;
+
+	if (kipc_shm_lock_shared(c->first, KIPC_FOREVER))
+		return 1;
+	arrive(c->step);
+	return !arrived(c->step, 2) || kipc_shm_lock_exclusive(c->second, KIPC_FOREVER);
+}
+
+TEST(deadlock_of_readers)
+{
+	struct crossing one = { .step = ksft_shared(4096) }, other = { .step = one.step };
+	struct run r;
+	pid_t p, q;
+
+	skip_without_tool();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, NULL, &one.first));
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, NULL, &one.second));
+	other.first = one.second;
+	other.second = one.first;
+	p = ksft_fork(cross, &one);
+	q = ksft_fork(cross, &other);
+	ASSERT_TRUE(ksft_wait_for(waiting() == 2, 5000));
+	r = inspect("locks", "-J", pid_target(getpid()));
+	EXPECT_TRUE(locks_hold(&r,
+			       "c, = d['deadlocks']\n"
+			       "assert c['certain'], c\n"
+			       "assert {(w['pid'], w['lock'], w['owner_pid']) for w in c['waits']} == "
+			       "{(%d, 'shared', %d), (%d, 'shared', %d)}, c\n",
+			       p, q, q, p));
+	ksft_kill(p);
+	ksft_kill(q);
+	kipc_shm_close(one.first);
+	kipc_shm_close(one.second);
+}
+
 static int join(void *q)
 {
 	return kipc_queue_join(q, KIPC_FOREVER);

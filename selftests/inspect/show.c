@@ -306,6 +306,64 @@ TEST(pipe_decoded)
 	kipc_pipe_close(ends[1]);
 }
 
+static int die_exclusive(void *s)
+{
+	if (kipc_shm_lock_exclusive(s, KIPC_NOWAIT))
+		return 1;
+	raise(SIGKILL);
+	return 1;
+}
+
+TEST(shm_grown_and_sealed)
+{
+	KIPC_OPTS(kipc_shm_opts, opts, .max_size = 1 << 20, .huge = KIPC_HUGE_THP,
+		  .flags = KIPC_SHM_POPULATE, .numa = KIPC_NUMA_BIND, .numa_nodes = 1);
+	struct kipc_shm *s;
+	struct run r;
+	int n;
+
+	skip_without_tool();
+	n = kipc_shm_create(NULL, 5000, &opts, &s);
+	if (n == -EOPNOTSUPP || n == -EPERM || n == -ENODEV)
+		SKIP("no NUMA node 0 to be had: %s", kipc_strerror(n));
+	ASSERT_EQ(0, n);
+	ASSERT_EQ(0, kipc_shm_resize(s, 100000));
+	r = show_own();
+	EXPECT_JSON(r.out, "s = o['shm']\n"
+			   "assert s['data_bytes'] == 100000 and s['max_data_bytes'] == 1 << 20, s\n"
+			   "assert s['grown'] == 1 and s['populated'] and s['pages'] == 'thp', s\n"
+			   "assert s['numa'] == 'bind' and s['numa_nodes'] == [0], s\n"
+			   "assert s['lock_state'] == 'open', s\n"
+			   "assert o['header']['grows'] and "
+			   "'grow' not in o['header']['seals'], o['header']");
+	run_free(&r);
+	/* a death in the lock, seen by the tool and told to the next */
+	ASSERT_TRUE(WIFSIGNALED(ksft_wait(ksft_fork(die_exclusive, s))));
+	r = show_own();
+	EXPECT_JSON(r.out, "assert o['summary']['state'] == ['dead owner']\n"
+			   "assert o['shm']['lock_state'] == 'exclusive', o['shm']\n"
+			   "l = {x['name']: x['owner_state'] for x in o['locks']}\n"
+			   "assert l == {'writer': None, 'resizer': None, 'exclusive': 'dead'}, l");
+	run_free(&r);
+	ASSERT_EQ(-EOWNERDEAD, kipc_shm_lock_shared(s, KIPC_NOWAIT));
+	ASSERT_EQ(0, kipc_shm_unlock(s));
+	r = show_own();
+	EXPECT_JSON(r.out, "assert o['summary']['state'] == ['torn']\n"
+			   "assert o['shm']['lock_state'] == 'torn', o['shm']");
+	run_free(&r);
+	ASSERT_EQ(-EOWNERDEAD, kipc_shm_lock_exclusive(s, KIPC_NOWAIT));
+	ASSERT_EQ(0, kipc_shm_unlock(s));
+	/* who only reads is no peer, and nothing that is left over */
+	ASSERT_EQ(0, kipc_shm_seal(s, KIPC_SEAL_WRITE | KIPC_SEAL_GROW));
+	r = show_own();
+	EXPECT_JSON(r.out, "assert o['summary']['state'] == ['ok'], o['summary']\n"
+			   "assert o['peers'] == []\n"
+			   "assert o['shm']['healed_locks'] == 1, o['shm']\n"
+			   "assert {'shrink', 'grow', 'write'} <= set(o['header']['seals'])");
+	run_free(&r);
+	kipc_shm_close(s);
+}
+
 static int die_writing(void *s)
 {
 	if (kipc_shm_write_begin(s, KIPC_NOWAIT))

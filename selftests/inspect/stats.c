@@ -7,6 +7,7 @@
 #include <kipc/manager.h>
 #include <kipc/pipe.h>
 #include <kipc/queue.h>
+#include <kipc/shm.h>
 
 #include "core/object.h"
 #include "inspect.h"
@@ -90,6 +91,26 @@ TEST_F(stats, counters)
 				      "0 < x['interval_seconds'] < 1000 "
 				      "for x in d['counters'])\n"));
 	EXPECT_NE(0, access(self->state, F_OK));
+}
+
+TEST(of_shared_memory)
+{
+	KIPC_OPTS(kipc_shm_opts, opts, .max_size = 8192);
+	struct kipc_shm *s;
+	char target[32];
+	struct run r;
+
+	skip_without_tool();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, &opts, &s));
+	snprintf(target, sizeof(target), "%d:%d", getpid(), kipc_shm_fd(s));
+	ASSERT_EQ(0, kipc_shm_resize(s, 200));
+	ASSERT_EQ(0, kipc_shm_write_begin(s, KIPC_NOWAIT));
+	ASSERT_EQ(0, kipc_shm_write_end(s));
+	r = inspect("stats", "-J", target);
+	EXPECT_EQ(0, r.code);
+	EXPECT_TRUE(counters_hold(&r, "assert v['grown'] == 1 and v['writes'] == 1, v\n"
+				      "assert v['healed_writes'] == v['healed_locks'] == 0, v"));
+	kipc_shm_close(s);
 }
 
 /* The first call counts from the beginning, the next ones from call to call; others don't care. */

@@ -30,7 +30,7 @@ TEST(arguments)
 
 	ASSERT_EQ(0, kipc_manager_create(NULL, NULL, &m));
 	EXPECT_EQ(-EINVAL, kipc_manager_stat(m, NULL));
-	st.sz = sizeof(st) - 1;
+	st.sz = sizeof(st.sz) - 1;
 	EXPECT_EQ(-EINVAL, kipc_manager_stat(m, &st));
 	EXPECT_EQ(-EINVAL, kipc_manager_remove(m, NULL));
 	EXPECT_EQ(-EINVAL, kipc_manager_remove(m, "a/b"));
@@ -119,6 +119,29 @@ TEST(sizes)
 		AUDIT(m);
 		kipc_manager_close(m);
 	}
+}
+
+/* Callers of another size get what they know. */
+TEST(stat_of_another_size)
+{
+	struct {
+		struct kipc_manager_stat st;
+		uint64_t newer;
+	} s = { .st = { .sz = sizeof(s) }, .newer = 77 };
+	struct kipc_manager *m;
+
+	ASSERT_EQ(0, kipc_manager_create(NULL, NULL, &m));
+	EXPECT_EQ(0, kipc_manager_stat(m, &s.st));
+	EXPECT_EQ(sizeof(s.st), s.st.sz);
+	EXPECT_EQ(1, s.st.peers);
+	EXPECT_EQ(77, s.newer);
+	s.st = (struct kipc_manager_stat){ .sz = offsetof(struct kipc_manager_stat, peers) };
+	EXPECT_EQ(0, kipc_manager_stat(m, &s.st));
+	EXPECT_NE(0, s.st.id);
+	EXPECT_EQ(0, s.st.peers);
+	s.st.sz = sizeof(size_t) - 1;
+	EXPECT_EQ(-EINVAL, kipc_manager_stat(m, &s.st));
+	kipc_manager_close(m);
 }
 
 TEST(little_address_space)

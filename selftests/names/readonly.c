@@ -214,7 +214,7 @@ TEST_F(kinds, array)
 	EXPECT_EQ(-EACCES, kipc_array_fill(r, in));
 	EXPECT_EQ(-EACCES, kipc_array_write(r, in, sizeof(in)));
 	EXPECT_EQ(-EACCES, kipc_array_write_begin(r, KIPC_NOWAIT));
-	EXPECT_EQ(-EACCES, kipc_array_write_end(r));
+	EXPECT_EQ(-EPERM, kipc_array_write_end(r));
 	kipc_array_close(r);
 	kipc_array_close(w);
 }

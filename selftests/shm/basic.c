@@ -11,7 +11,7 @@
 #include <kipc/shm.h>
 
 #include "core/compiler.h"
-#include "kselftest_harness.h"
+#include "shm_test.h"
 
 static bool all(const void *p, uint8_t value, size_t len)
 {
@@ -111,6 +111,10 @@ TEST(option_struct)
 	later.newer = 1;
 	EXPECT_EQ(-E2BIG, kipc_shm_create(NULL, 1, &later.o, &s));
 	EXPECT_EQ(-E2BIG, kipc_shm_open("x", &later.o, &s));
+	/* as long as it was in the beginning, and no shorter */
+	o.sz = offsetof(struct kipc_shm_opts, numa);
+	ASSERT_EQ(0, kipc_shm_create(NULL, 1, &o, &s));
+	kipc_shm_close(s);
 	o.sz--;
 	EXPECT_EQ(-EINVAL, kipc_shm_create(NULL, 1, &o, &s));
 	o.sz = 0;
@@ -194,6 +198,11 @@ TEST(stat)
 	EXPECT_EQ(1 << 20, st.size);
 	EXPECT_EQ(4096, st.page_size);
 	EXPECT_LT(st.resident, 1 << 20);
+	EXPECT_EQ(0, st.populated);
+	EXPECT_EQ(KIPC_HUGE_NONE, st.huge);
+	EXPECT_EQ(0, st.huge_bytes);
+	EXPECT_EQ(0, st.locked);
+	EXPECT_EQ(KIPC_NUMA_NONE, st.numa);
 	EXPECT_EQ(0, st.writes);
 	EXPECT_EQ(0, st.healed);
 	EXPECT_EQ(1, st.peers);
@@ -215,7 +224,15 @@ TEST(stat)
 	ASSERT_EQ(0, kipc_shm_stat(s, &later.st));
 	EXPECT_EQ(1 << 20, later.st.size);
 	EXPECT_EQ(77, later.newer);
-	st.sz = 8;
+	EXPECT_EQ(sizeof(st), later.st.sz);
+	/* a caller that knows only the first fields */
+	memset(&st, 0x77, sizeof(st));
+	st.sz = offsetof(struct kipc_shm_stat, huge);
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ(1, st.writes);
+	EXPECT_EQ(0x77777777, st.huge);
+	EXPECT_EQ(offsetof(struct kipc_shm_stat, huge), st.sz);
+	st.sz = sizeof(st.sz) - 1;
 	EXPECT_EQ(-EINVAL, kipc_shm_stat(s, &st));
 	kipc_shm_close(s);
 }
@@ -237,26 +254,13 @@ TEST(populate)
 	ASSERT_EQ(0, kipc_shm_create(NULL, 8 << 20, &o, &s));
 	ASSERT_EQ(0, kipc_shm_stat(s, &st));
 	EXPECT_GE(st.resident, 8 << 20);
+	EXPECT_EQ(1, st.populated);
 	getrusage(RUSAGE_SELF, &before);
 	touch(kipc_shm_addr(s), 8 << 20);
 	getrusage(RUSAGE_SELF, &after);
 	/* 2048 pages touched: they were mapped already (a sanitizer's shadow wasn't) */
 	EXPECT_LT(after.ru_minflt - before.ru_minflt, 1024);
 	kipc_shm_close(s);
-}
-
-static long locked_kb(void)
-{
-	char line[256];
-	long kb = -1;
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmLck: %ld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kb;
 }
 
 /* The sanitizers' runtimes make mlock(2) do nothing. */
@@ -273,9 +277,17 @@ static void needs_mlock(void)
 		SKIP("mlock(2) does nothing in this process: a sanitizer");
 }
 
+static int nothing_locked(void *arg)
+{
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+
+	return kipc_shm_stat(arg, &st) ? 1 : (int)st.locked;
+}
+
 TEST(lock)
 {
 	KIPC_OPTS(kipc_shm_opts, o, .flags = KIPC_SHM_LOCK);
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
 	struct kipc_shm *s;
 	long before;
 	int r;
@@ -287,6 +299,10 @@ TEST(lock)
 		SKIP("RLIMIT_MEMLOCK is below 40 KiB");
 	ASSERT_EQ(0, r);
 	EXPECT_GE(locked_kb() - before, 32);
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ((locked_kb() - before) * 1024, st.locked);
+	/* locks are not inherited */
+	ksft_join(ksft_fork(nothing_locked, s));
 	kipc_shm_close(s);
 	EXPECT_EQ(before, locked_kb());
 }

@@ -1,67 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* The sequence lock when a writer is killed: at every step, with survivors that go on. */
-#include <signal.h>
-#include <unistd.h>
-
-#include <kipc/shm.h>
-
-#include "core/atomic.h"
-#include "core/lock.h"
-#include "kselftest_harness.h"
-#include "shm/region.h"
-
-#define MS 1000000LL
-/* design.md, 4.7: every survivor goes on within 150 ms of a death */
-#define SURVIVE_NS (ksft_scale(150) * MS)
-
-FIXTURE(death) {
-	struct kipc_shm *s;
-	uint32_t *step;		/* where the victim is */
-};
-
-FIXTURE_SETUP(death)
-{
-	self->step = ksft_shared(sizeof(*self->step));
-	ASSERT_EQ(0, kipc_shm_create(NULL, 1 << 16, NULL, &self->s));
-}
-
-FIXTURE_TEARDOWN(death)
-{
-	kipc_shm_close(self->s);
-}
-
-struct victim {
-	struct kipc_shm *s;
-	uint32_t *step;
-	int begin;	/* what kipc_shm_write_begin() must say */
-};
-
-static void __attribute__((noreturn)) stay(uint32_t *step)
-{
-	store_release(step, 1);
-	for (;;)
-		pause();
-}
+#include "death_test.h"
 
 static int writes_half(void *arg)
 {
 	struct victim *v = arg;
 
-	if (kipc_shm_write_begin(v->s, KIPC_FOREVER) != v->begin)
+	if (kipc_shm_write_begin(v->s, KIPC_FOREVER) != v->want)
 		return 1;
 	memset(kipc_shm_addr(v->s), 'h', 2048);
 	stay(v->step);
-}
-
-/* A process that does fn until it says so in *step, and is killed there. */
-static void kill_in(ksft_fn fn, struct victim *v)
-{
-	pid_t pid;
-
-	store_relaxed(v->step, 0);
-	pid = ksft_fork(fn, v);
-	ASSERT_TRUE(ksft_wait_for(load_acquire(v->step) == 1, 5000));
-	ksft_kill(pid);
 }
 
 TEST_F(death, torn_and_healed)
@@ -105,7 +53,7 @@ TEST_F(death, healer_dies_too)
 
 	kill_in(writes_half, &v);
 	EXPECT_EQ(-EOWNERDEAD, kipc_shm_read_begin(self->s, &first, KIPC_NOWAIT));
-	v.begin = -EOWNERDEAD;
+	v.want = -EOWNERDEAD;
 	for (int i = 0; i < 3; i++)
 		kill_in(writes_half, &v);
 	EXPECT_EQ(-EOWNERDEAD, kipc_shm_read_begin(self->s, &seq, KIPC_NOWAIT));

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <kipc/array.h>
@@ -12,8 +13,14 @@
 
 #include "kselftest_harness.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 #define POOL_2M "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+#define POOL_1G "/sys/kernel/mm/hugepages/hugepages-1048576kB/"
 #define PAGE_2M (2 << 20)
+#define PAGE_1G (1 << 30)
 
 static long read_number(const char *path)
 {
@@ -39,9 +46,10 @@ static bool write_number(const char *path, long n)
 	return !fclose(f) && ok;
 }
 
-/* The pool belongs to the whole machine: one test at a time. */
+/* The pools belong to the whole machine: one test at a time. */
 static int pool_lock = -1;
-static long pool_before = -1;	/* -1: nothing to give back */
+static const char *pool_nr;	/* NULL: nothing to give back */
+static long pool_before;
 
 static void lock_pool(void)
 {
@@ -50,26 +58,38 @@ static void lock_pool(void)
 		flock(pool_lock, LOCK_EX);
 }
 
-static void reserve(long pages)
+static long free_2m(void)
 {
+	return read_number(POOL_2M "free_hugepages");
+}
+
+/* So that so many pages can be had; which: the pool's folder. */
+#define reserve(which, pages)                                                                      \
+	reserve_in(which "nr_hugepages", which "free_hugepages", which "resv_hugepages", pages)
+
+static void reserve_in(const char *nr, const char *nfree, const char *resv, long pages)
+{
+	long before;
+
 	lock_pool();
-	pool_before = read_number(POOL_2M "nr_hugepages");
-	if (pool_before < 0)
-		SKIP("no 2 MiB pages in this kernel");
-	if (read_number(POOL_2M "free_hugepages") - read_number(POOL_2M "resv_hugepages") >= pages)
+	before = read_number(nr);
+	if (before < 0)
+		SKIP("this kernel has no pages of that size");
+	if (read_number(nfree) - read_number(resv) >= pages)
 		return;
-	if (!write_number(POOL_2M "nr_hugepages", pool_before + pages))
-		SKIP("cannot reserve 2 MiB pages: not root, or a read-only /sys");
-	if (read_number(POOL_2M "free_hugepages") < pages) {
-		write_number(POOL_2M "nr_hugepages", pool_before);
-		SKIP("the kernel gave no %ld pages of 2 MiB", pages);
-	}
+	if (!write_number(nr, before + pages))
+		SKIP("cannot reserve huge pages: not root, or a read-only /sys");
+	pool_nr = nr;
+	pool_before = before;
+	if (read_number(nfree) - read_number(resv) < pages)
+		SKIP("the kernel gave no %ld huge pages", pages);
 }
 
 static void give_back(void)
 {
-	if (pool_before >= 0 && read_number(POOL_2M "nr_hugepages") > pool_before)
-		write_number(POOL_2M "nr_hugepages", pool_before);
+	if (pool_nr)
+		write_number(pool_nr, pool_before);
+	pool_nr = NULL;
 	if (pool_lock >= 0)
 		close(pool_lock);
 	pool_lock = -1;
@@ -95,15 +115,15 @@ TEST(exact_2m_refused)
 	long free_pages;
 
 	lock_pool();
-	free_pages = read_number(POOL_2M "free_hugepages");
+	free_pages = free_2m();
 	if (free_pages < 0)
 		free_pages = 0;
 	EXPECT_EQ(-ENOMEM,
 		  kipc_shm_create(NULL, ((size_t)free_pages + 1) * PAGE_2M, &o, &s));
 	EXPECT_TRUE(s == NULL);
 	/* a refusal leaves nothing behind */
-	if (read_number(POOL_2M "free_hugepages") >= 0)
-		EXPECT_EQ(free_pages, read_number(POOL_2M "free_hugepages"));
+	if (free_2m() >= 0)
+		EXPECT_EQ(free_pages, free_2m());
 	give_back();
 }
 
@@ -112,7 +132,7 @@ TEST(exact_1g_refused)
 	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_1G);
 	struct kipc_shm *s = NULL;
 
-	if (read_number("/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages") > 0)
+	if (read_number(POOL_1G "free_hugepages") > 0)
 		SKIP("there are free 1 GiB pages");
 	EXPECT_EQ(-ENOMEM, kipc_shm_create(NULL, 4096, &o, &s));
 	EXPECT_TRUE(s == NULL);
@@ -148,23 +168,26 @@ TEST_F(pool, exact_2m)
 	struct kipc_shm *s;
 	long free_pages;
 
-	reserve(4);
-	free_pages = read_number(POOL_2M "free_hugepages");
+	reserve(POOL_2M, 4);
+	free_pages = free_2m();
 	/* head and peers take a part of the first page */
 	ASSERT_EQ(0, kipc_shm_create(NULL, 3 << 20, &o, &s));
 	EXPECT_EQ(PAGE_2M, kipc_shm_page_size(s));
 	EXPECT_EQ(3 << 20, kipc_shm_size(s));
-	EXPECT_EQ(free_pages - 2, read_number(POOL_2M "free_hugepages"));
+	EXPECT_EQ(free_pages - 2, free_2m());
 	ASSERT_EQ(0, kipc_shm_stat(s, &st));
 	EXPECT_EQ(PAGE_2M, st.page_size);
 	EXPECT_EQ(4 << 20, st.resident);
+	EXPECT_EQ(KIPC_HUGE_2M, st.huge);
+	EXPECT_EQ(4 << 20, st.huge_bytes);
+	EXPECT_EQ(1, st.populated);
 	use_it(s);
 	ksft_join(ksft_fork(child_reads, s));
 	EXPECT_EQ(0x99, ((uint8_t *)kipc_shm_addr(s))[12345]);
 	EXPECT_EQ(0, kipc_shm_write_begin(s, KIPC_NOWAIT));
 	EXPECT_EQ(0, kipc_shm_write_end(s));
 	kipc_shm_close(s);
-	EXPECT_EQ(free_pages, read_number(POOL_2M "free_hugepages"));
+	EXPECT_EQ(free_pages, free_2m());
 }
 
 TEST_F(pool, exact_2m_array)
@@ -174,7 +197,7 @@ TEST_F(pool, exact_2m_array)
 	struct kipc_array *a;
 	double one = 1;
 
-	reserve(4);
+	reserve(POOL_2M, 4);
 	ASSERT_EQ(0, kipc_array_create(NULL, KIPC_FLOAT64, 2, shape, &o, &a));
 	EXPECT_EQ(PAGE_2M, kipc_array_page_size(a));
 	EXPECT_EQ(0, kipc_array_fill(a, &one));
@@ -182,17 +205,121 @@ TEST_F(pool, exact_2m_array)
 	kipc_array_close(a);
 }
 
+/* Room to grow is reserved at creation; pages are taken as it grows, or it doesn't. */
+TEST_F(pool, grows)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_2M, .max_size = 5 << 20);
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+	struct kipc_shm *s, *more = NULL;
+	long free_pages;
+
+	reserve(POOL_2M, 4);
+	free_pages = free_2m();
+	ASSERT_EQ(0, kipc_shm_create(NULL, 1 << 20, &o, &s));
+	EXPECT_EQ(free_pages - 1, free_2m());
+	use_it(s);
+	/* what is reserved is not there for others */
+	o.max_size = (uint64_t)free_pages * PAGE_2M;
+	EXPECT_EQ(-ENOMEM, kipc_shm_create(NULL, 1 << 20, &o, &more));
+	ASSERT_EQ(0, kipc_shm_resize(s, 5 << 20));
+	EXPECT_EQ(free_pages - 3, free_2m());
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ(6 << 20, st.resident);
+	EXPECT_EQ(1, st.populated);
+	EXPECT_EQ(0x77, *(uint8_t *)kipc_shm_addr(s));
+	EXPECT_EQ(0, *((uint8_t *)kipc_shm_addr(s) + (5 << 20) - 1));
+	kipc_shm_close(s);
+	EXPECT_EQ(free_pages, free_2m());
+}
+
 TEST_F(pool, try_takes_them)
 {
 	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_TRY);
 	struct kipc_shm *s;
 
-	reserve(4);
+	reserve(POOL_2M, 4);
 	/* little is wasted: the ladder takes the step */
 	ASSERT_EQ(0, kipc_shm_create(NULL, 4 * PAGE_2M - (64 << 10), &o, &s));
 	EXPECT_EQ(PAGE_2M, kipc_shm_page_size(s));
 	use_it(s);
 	kipc_shm_close(s);
+}
+
+/*
+ * In one test, since the first touch of so much memory takes seconds on some virtual machines.  All
+ * of it is taken at creation: what is refused later would be SIGBUS.
+ */
+TEST_F_TIMEOUT(pool, one_gib, 60)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_1G);
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+	struct kipc_shm *s, *more = NULL;
+	uint8_t *p;
+
+	if (ksft_slow())
+		SKIP("a GiB is taken in the runs without a sanitizer");
+	reserve(POOL_1G, 1);
+	ASSERT_EQ(0, kipc_shm_create(NULL, 5 << 20, &o, &s));
+	EXPECT_EQ(PAGE_1G, kipc_shm_page_size(s));
+	EXPECT_EQ(5 << 20, kipc_shm_size(s));
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ(KIPC_HUGE_1G, st.huge);
+	EXPECT_EQ(PAGE_1G, st.huge_bytes);
+	if (!read_number(POOL_1G "free_hugepages"))
+		EXPECT_EQ(-ENOMEM, kipc_shm_create(NULL, 4096, &o, &more));
+	p = kipc_shm_addr(s);
+	p[(5 << 20) - 1] = 0x77;
+	p[0] = 0x77;
+	kipc_shm_close(s);
+
+	/* nearly all of a page is used: the ladder takes it; half of one: it doesn't */
+	o.huge = KIPC_HUGE_TRY;
+	ASSERT_EQ(0, kipc_shm_create(NULL, PAGE_1G - (1 << 20), &o, &s));
+	EXPECT_EQ(PAGE_1G, kipc_shm_page_size(s));
+	kipc_shm_close(s);
+	ASSERT_EQ(0, kipc_shm_create(NULL, PAGE_1G / 2, &o, &s));
+	EXPECT_LT(kipc_shm_page_size(s), PAGE_1G);
+	kipc_shm_close(s);
+}
+
+/* Whether the kernel has a huge page for shared memory right now. */
+static bool can_collapse(void)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_THP);
+	bool can = false;
+	struct kipc_shm *s;
+	uint8_t *p;
+
+	ASSERT_EQ(0, kipc_shm_create(NULL, 3 * PAGE_2M, &o, &s));
+	p = (uint8_t *)(((uintptr_t)kipc_shm_addr(s) + PAGE_2M) & ~(PAGE_2M - 1UL));
+	*p = 1;
+	can = madvise(p, PAGE_2M, MADV_COLLAPSE) == 0;
+	kipc_shm_close(s);
+	return can;
+}
+
+TEST(transparent_huge_pages)
+{
+	KIPC_OPTS(kipc_shm_opts, o, .huge = KIPC_HUGE_THP, .flags = KIPC_SHM_POPULATE);
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
+	struct kipc_shm *s;
+
+	ASSERT_EQ(0, kipc_shm_create(NULL, 16 << 20, &o, &s));
+	ASSERT_EQ(0, kipc_shm_stat(s, &st));
+	EXPECT_EQ(KIPC_HUGE_THP, st.huge);
+	EXPECT_EQ(4096, st.page_size);
+	EXPECT_EQ(1, st.populated);
+	EXPECT_LE(st.huge_bytes, st.resident);
+	EXPECT_EQ(0, st.huge_bytes % PAGE_2M);
+	ksft_log("%lu of %lu bytes are in huge pages", (unsigned long)st.huge_bytes,
+		 (unsigned long)st.resident);
+	use_it(s);
+	kipc_shm_close(s);
+	if (st.huge_bytes)
+		return;
+	if (!can_collapse())
+		SKIP("the kernel makes no huge pages for shared memory");
+	EXPECT_GT(st.huge_bytes, 0);
 }
 
 FIXTURE(any) {
@@ -223,6 +350,7 @@ TEST_F(any, always_works)
 {
 	KIPC_OPTS(kipc_shm_opts, o, .huge = variant->huge, .flags = variant->flags);
 	static const size_t sizes[] = { 1, 4096, 3 << 20, 16 << 20 };
+	struct kipc_shm_stat st = { .sz = sizeof(st) };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		struct kipc_shm *s;
@@ -235,6 +363,10 @@ TEST_F(any, always_works)
 		else
 			EXPECT_EQ(4096, page);
 		use_it(s);
+		ASSERT_EQ(0, kipc_shm_stat(s, &st));
+		EXPECT_NE(KIPC_HUGE_TRY, st.huge);
+		EXPECT_EQ(page == PAGE_1G, st.huge == KIPC_HUGE_1G);
+		EXPECT_EQ(page == PAGE_2M, st.huge == KIPC_HUGE_2M);
 		kipc_shm_close(s);
 	}
 }

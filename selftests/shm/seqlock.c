@@ -6,9 +6,7 @@
 #include <kipc/shm.h>
 
 #include "core/atomic.h"
-#include "kselftest_harness.h"
-
-#define MS 1000000LL
+#include "shm_test.h"
 
 FIXTURE(seq) {
 	struct kipc_shm *s;

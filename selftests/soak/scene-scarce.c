@@ -171,7 +171,7 @@ static int no_file_size(void)
 
 	signal(SIGXFSZ, SIG_IGN);
 	return try_limits("no file size", RLIMIT_FSIZE, 0, more, sizeof(more) / sizeof(more[0]),
-			  -EFBIG);
+			  -ENOSPC);
 }
 
 /* Takes all huge pages that there are, if they aren't too many. */

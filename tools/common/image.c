@@ -188,7 +188,7 @@ static uint64_t compared(const struct view *v)
 {
 	if (v->verdict == VIEW_GOOD &&
 	    (v->hdr.kind == KIPC_SEG_SHM || v->hdr.kind == KIPC_SEG_ARRAY))
-		return v->hdr.body_off + KIPC_SHM_HEAD_SIZE;
+		return v->hdr.body_off + KIPC_SHM_HEAD_SIZE(v->hdr.npeers);
 	return UINT64_MAX;
 }
 

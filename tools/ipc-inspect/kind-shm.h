@@ -12,6 +12,14 @@ struct shm {
 	uint64_t writes;
 	const char *state;	/* "idle", "writing", "torn" */
 	bool torn, sleepers;
+	const char *pages, *numa;	/* what was got: "4K", "thp", "2M", "1G"; the policy */
+	char *nodes;			/* "0\n1" */
+	bool populated;
+	/* the reader-writer lock: */
+	uint32_t *held;		/* by slot - 1: threads that are in, or whose turn is next */
+	uint32_t nheld;		/* slots */
+	uint64_t readers, next;	/* all of them: that are in, whose turn is next */
+	const char *lock_state;	/* "open", "closing", "exclusive", "torn" */
 	/* arrays: */
 	const char *dtype, *order;
 	char *shape, *strides;	/* "100\n100" */

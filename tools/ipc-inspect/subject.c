@@ -3,6 +3,7 @@
 #include "tools/ipc-inspect/subject.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "tools/common/text.h"
@@ -38,8 +39,12 @@ static void judge(struct subject *s, bool deep)
 	peers_read(&s->view, &s->peers);
 	if (s->peers.dead)
 		s->sum.states |= STATE_DEAD_OWNER;
-	/* what has a name lives by it; of an image only the name is known that it was given */
-	if (!s->peers.alive && !(s->view.image ? s->view.hdr.name[0] : s->object->named))
+	/*
+	 * What has a name lives by it (of an image only the name is known that it was given); what
+	 * can't be written, by readers, who are no peers.
+	 */
+	if (!s->peers.alive && !(s->view.image ? s->view.hdr.name[0] : s->object->named) &&
+	    (s->view.seals < 0 || !(s->view.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))))
 		s->sum.states |= STATE_ORPHAN;
 	if (deep && !s->view.image)
 		peers_identify(&s->peers, &s->object->holders);

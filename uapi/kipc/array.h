@@ -49,7 +49,7 @@ struct kipc_array_head {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct kipc_array_head) == 448, "head size");
-_Static_assert(sizeof(struct kipc_array_head) <= KIPC_SHM_HEAD_SIZE, "the head fits its page");
+_Static_assert(sizeof(struct kipc_array_head) <= KIPC_SHM_READERS_OFF, "the head fits its place");
 _Static_assert(__builtin_offsetof(struct kipc_array_head, dtype) == 256, "description");
 _Static_assert(__builtin_offsetof(struct kipc_array_head, shape) == 320, "shape");
 _Static_assert(__builtin_offsetof(struct kipc_array_head, strides) == 384, "strides");

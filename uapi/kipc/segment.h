@@ -23,7 +23,7 @@
 #define KIPC_SEG_MAGIC		0x314745534350494bULL	/* "KIPCSEG1" */
 #define KIPC_SEG_ENDIAN		0x01020304u
 #define KIPC_ABI_MAJOR		0	/* another major: another layout, refused */
-#define KIPC_ABI_MINOR		1
+#define KIPC_ABI_MINOR		2
 #define KIPC_ABI_OLDEST		1	/* oldest minor that can read what this build writes */
 
 #define KIPC_SEG_PEERS_OFF	512
@@ -107,6 +107,8 @@ struct kipc_seg_header {
 };
 
 #define KIPC_SEG_F_GROWS	1u	/* the file may grow up to max_size; never shrinks */
+#define KIPC_SEG_F_THP		2u	/* pages of 4 KiB, wanted as transparent huge pages: a
+					   mapping begins on a boundary of 2 MiB */
 
 enum kipc_peer_state {
 	KIPC_PEER_FREE	= 0,

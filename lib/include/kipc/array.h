@@ -60,6 +60,9 @@ struct kipc_array_opts {
 	enum kipc_huge huge;	/* pages to use; kipc_array_page_size() tells what was got */
 	uint32_t mode;		/* permission bits of the memfd, of 0666; 0: 0600 */
 	uint32_t max_peers;	/* processes at once, at most 1023; 0: 56 */
+	enum kipc_numa numa;	/* as in struct kipc_shm_opts, as all of these */
+	uint32_t threads;
+	uint64_t numa_nodes;
 };
 
 /* NumPy's name of the type ("uint8", "complex128"), constant; NULL for no type.  Since 0.1. */
@@ -118,6 +121,9 @@ KIPC_API size_t kipc_array_page_size(const struct kipc_array *a);
 KIPC_API int kipc_array_fd(const struct kipc_array *a);
 KIPC_API uint64_t kipc_array_offset(const struct kipc_array *a);
 
+/* As kipc_shm_seal(); arrays can't grow in any case.  Since 0.1. */
+KIPC_API int kipc_array_seal(struct kipc_array *a, uint32_t what);
+
 /* As kipc_shm_stat().  Since 0.1. */
 KIPC_API int kipc_array_stat(struct kipc_array *a, struct kipc_shm_stat *st);
 
@@ -147,11 +153,50 @@ KIPC_API int kipc_array_copy(struct kipc_array *dst, const struct kipc_array *sr
 KIPC_API int kipc_array_write(struct kipc_array *a, const void *buf, size_t len);
 KIPC_API int kipc_array_read(const struct kipc_array *a, void *buf, size_t len);
 
+/*
+ * Writes all elements to a .npy file, which NumPy reads (numpy.load()), and kipc_array_load().  The
+ * order in memory, C or Fortran, is the file's; other strides are written in C order.
+ *
+ * path		of a regular file, or of nothing yet: it appears, or is replaced, when all of it is on
+ *		the disk, and keeps its permissions; a symbolic link is followed.  After an error,
+ *		or when this process is killed, it is as it was.  (Unless the disk fails in the very
+ *		last step: then it may be either.)
+ *
+ * Takes no lock: what others write meanwhile may be in the file by halves.
+ *
+ * 0; -EINVAL (NULL; no regular file), -EISDIR, -ENOMEM, and what open(2), write(2), fsync(2) and
+ * rename(2) say: -ENOSPC, -EDQUOT, -EACCES, -ENOENT ...  Waits for the disk.  Since 0.1.
+ */
+KIPC_API int kipc_array_save(const struct kipc_array *a, const char *path);
+
+/*
+ * Creates an array from a .npy file, of version 1.0, 2.0 or 3.0: with its type, its shape, and its
+ * order in memory, C or Fortran.  Big-endian elements are turned round.  The file may be anybody's:
+ * what it says is checked.
+ *
+ * path		of a regular file; what stands behind the elements is left alone
+ * name, opts	as in kipc_array_create(), but KIPC_ARRAY_FORTRAN and KIPC_NAME_EXISTING are -EINVAL: the
+ *		file decides
+ * a		receives the handle, to be closed with kipc_array_close()
+ *
+ * 0; -EPROTO (no .npy file, damaged, or cut short), -ENOTSUP (a type that arrays don't have, such
+ * as strings, dates, structs; more than 8 dimensions; a later version), -EOVERFLOW, -EINVAL (also:
+ * no regular file), -EISDIR, what kipc_array_create(), open(2) and read(2) say.  Waits for the
+ * disk. Since 0.1.
+ */
+KIPC_API int kipc_array_load(const char *path, const char *name, const struct kipc_array_opts *opts,
+			     struct kipc_array **a);
+
 /* The sequence lock: as kipc_shm_write_begin() and its like.  Since 0.1. */
 KIPC_API int kipc_array_write_begin(struct kipc_array *a, int64_t timeout_ns);
 KIPC_API int kipc_array_write_end(struct kipc_array *a);
 KIPC_API int kipc_array_read_begin(struct kipc_array *a, uint64_t *seq, int64_t timeout_ns);
 KIPC_API bool kipc_array_read_retry(struct kipc_array *a, uint64_t seq);
+
+/* The reader-writer lock: as kipc_shm_lock_shared() and its like.  Since 0.1. */
+KIPC_API int kipc_array_lock_shared(struct kipc_array *a, int64_t timeout_ns);
+KIPC_API int kipc_array_lock_exclusive(struct kipc_array *a, int64_t timeout_ns);
+KIPC_API int kipc_array_unlock(struct kipc_array *a);
 
 /*
  * The same handle in its general form, for kipc_send() and kipc_object_close(): not a second one.

@@ -37,6 +37,10 @@ extern "C" {
  * Declares an option struct: KIPC_OPTS(kipc_queue_opts, opts, .capacity = 16);
  * A struct too small to be one is refused with -EINVAL; one from a newer header is taken as long as
  * the fields that this build does not know are zero, else -E2BIG.
+ *
+ * In the structs that are filled (struct kipc_queue_stat ...) the caller sets sz to the room that
+ * there is; so much is filled, and sz is what was filled: less than that if the caller's header is
+ * newer.  -EINVAL when there is no room for sz itself.
  */
 #define KIPC_OPTS(TYPE, NAME, ...) struct TYPE NAME = { .sz = sizeof(struct TYPE), __VA_ARGS__ }
 
@@ -60,6 +64,17 @@ enum kipc_huge {
 	KIPC_HUGE_2M	= 2,	/* exactly 2 MiB pages from hugetlb, or -ENOMEM */
 	KIPC_HUGE_1G	= 3,	/* exactly 1 GiB pages from hugetlb, or -ENOMEM */
 	KIPC_HUGE_TRY	= 4,	/* the largest of these that can be had now; see _page_size() */
+};
+
+/*
+ * The NUMA nodes that a segment's memory comes from: the numa member of the option structs that
+ * have one, with a set of nodes beside it (bit n stands for node n).
+ */
+enum kipc_numa {
+	KIPC_NUMA_NONE		= 0,	/* as the kernel thinks: the node of who touches a page first */
+	KIPC_NUMA_BIND		= 1,	/* from these nodes and no others */
+	KIPC_NUMA_INTERLEAVE	= 2,	/* page by page from these nodes in turn */
+	KIPC_NUMA_PREFERRED	= 3,	/* from this one node, and from others when it is full */
 };
 
 /*

@@ -5,6 +5,7 @@
  *	queue.h		messages, many producers, many consumers
  *	pipe.h		messages and descriptors between two ends
  *	shm.h, array.h	memory that several processes map, with or without a description
+ *	view.h		parts of arrays, and arrays in another shape
  *	manager.h	shared containers and locks: list.h, dict.h, lock.h, with the values of value.h
  *	object.h	handing any of these over to another process
  *	names.h		how objects are found by name
@@ -28,6 +29,7 @@
 #include <kipc/pipe.h>
 #include <kipc/shm.h>
 #include <kipc/array.h>
+#include <kipc/view.h>
 #include <kipc/value.h>
 #include <kipc/manager.h>
 #include <kipc/list.h>

@@ -131,8 +131,8 @@ KIPC_API void kipc_manager_close(struct kipc_manager *m);
 KIPC_API int kipc_manager_unlink(const char *name);
 
 /*
- * Fills *st as far as st->sz says.  0; -EINVAL (NULL, st->sz too small); -EUSERS, -EMFILE (in a fork
- * child).  Looks for dead processes and takes back what they held.  Since 0.1.
+ * Fills *st as far as st->sz reaches (base.h).  0; -EINVAL (NULL, st->sz too small); -EUSERS,
+ * -EMFILE (in a fork child).  Looks for dead processes and takes back what they held.  Since 0.1.
  */
 KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat *st);
 

@@ -204,7 +204,7 @@ KIPC_API int kipc_pipe_shutdown(struct kipc_pipe *p);
  */
 KIPC_API int kipc_pipe_fd(struct kipc_pipe *p, unsigned int which);
 
-/* Fills *st, as far as st->sz reaches.  A snapshot.  0 or -EINVAL.  Since 0.1. */
+/* Fills *st as far as st->sz reaches (base.h).  A snapshot.  0 or -EINVAL.  Since 0.1. */
 KIPC_API int kipc_pipe_stat(struct kipc_pipe *p, struct kipc_pipe_stat *st);
 
 /* Bytes of the ring in each direction, or -EINVAL.  Since 0.1. */

@@ -210,7 +210,7 @@ KIPC_API int kipc_queue_empty(struct kipc_queue *q);
 KIPC_API int kipc_queue_full(struct kipc_queue *q);
 KIPC_API ssize_t kipc_queue_capacity(struct kipc_queue *q);
 
-/* Fills *st, as far as st->sz reaches.  0 or -EINVAL, -EPROTO.  Since 0.1. */
+/* Fills *st as far as st->sz reaches (base.h).  0 or -EINVAL, -EPROTO.  Since 0.1. */
 KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *st);
 
 /*
