@@ -63,6 +63,12 @@ static inline int __kipc_peer_enter_read(struct kipc_segment *seg)
 	return seg->readonly ? 0 : __kipc_peer_enter_slow(seg);
 }
 
+/* The same for what kinds that have readers (segment.h) do for these as well. */
+static inline int __kipc_peer_enter_any(struct kipc_segment *seg)
+{
+	return seg->ops->readers ? __kipc_peer_enter_read(seg) : __kipc_peer_enter(seg);
+}
+
 /* The slot's shared record; NULL when slot is out of range. */
 static inline struct kipc_peer *__kipc_peer(const struct kipc_segment *seg, uint32_t slot)
 {

@@ -81,7 +81,7 @@ KIPC_API int kipc_check(struct kipc_object *obj, struct kipc_report *report)
 		return ret;
 	seg = &obj->seg;
 	if (r.flags & KIPC_CHECK_SETTLE) {
-		ret = __kipc_peer_enter(seg);
+		ret = __kipc_peer_enter_any(seg);
 		if (ret)
 			return ret;
 		__kipc_peer_sweep(seg, 0);

@@ -79,7 +79,7 @@ KIPC_API struct kipc_manager *kipc_object_manager(struct kipc_object *obj)
 int __kipc_handover_pack(struct kipc_object *obj, struct kipc_handover *msg, int *fds)
 {
 	struct kipc_transfer t = { .nfds = obj->ops->nfds };
-	int r = __kipc_peer_enter(&obj->seg);
+	int r = __kipc_peer_enter_any(&obj->seg);
 
 	if (!r)
 		r = obj->ops->export(obj, &t);

@@ -112,8 +112,8 @@ struct kipc_report {
  *
  * The number of violations, 0: none.  -EINVAL: NULL, an unknown flag, sz too small.  -E2BIG: fields
  * of a newer report that this build does not know.  -ENOMEM.  With KIPC_CHECK_SETTLE also what
- * operations on the object say: -EUSERS, -EMFILE, -EPROTO; and -EBUSY: a manager's objects came and
- * went all the time.
+ * operations on the object say: -EUSERS, -EMFILE, -EPROTO, -EACCES (a queue or manager that is open
+ * for reading only); and -EBUSY: a manager's objects came and went all the time.
  * Does not block, unless KIPC_CHECK_SETTLE waits for the holder of a manager's lock.  Takes time in
  * proportion to the cells of a queue, the bytes waiting in a pipe, the memory of a manager; none for
  * shared memory.  Since 0.1.

@@ -61,7 +61,7 @@ struct kipc_object;
  * close-on-exec, not 0, 1 or 2, and the caller's to close, or to give to kipc_import(); the
  * object's handle may be closed before.  Their order matters.  Does not block.
  * -EINVAL (NULL); -ENOSPC (size or maxfds is too small; KIPC_EXPORT_FDS is always enough); -EACCES
- * (it is open for reading only: others open it by its name as well); -EMFILE; -EUSERS (in a fork
+ * (a queue or manager that is open for reading only: others open it by its name as well); -EMFILE; -EUSERS (in a fork
  * child).  Since 0.1.
  */
 KIPC_API int kipc_export(struct kipc_object *obj, void *bytes, size_t size, int *fds,
@@ -73,8 +73,8 @@ KIPC_API int kipc_export(struct kipc_object *obj, void *bytes, size_t size, int 
  * close-on-exec; on error they are still the caller's.  Does not block.
  * 0; -EINVAL (NULL, or the same descriptor twice); -EBADF (not open); -EPROTO (not an object, or a
  * damaged one); -EPROTONOSUPPORT (from another version); -EACCES (its mode doesn't let this user
- * read and write, or the descriptor is for reading only); -EUSERS (as many processes as it has room for are attached); -EMFILE,
- * -ENFILE, -ENOMEM, -ENOENT (/proc isn't mounted).  Since 0.1.
+ * read and write; or the descriptor is for reading only, and the object is neither shared memory nor
+ * an array); -EUSERS (as many processes as it has room for are attached); -EMFILE, -ENFILE, -ENOMEM, -ENOENT (/proc isn't mounted).  Since 0.1.
  */
 KIPC_API int kipc_import(const void *bytes, size_t size, const int *fds, size_t nfds,
 			 struct kipc_object **obj);

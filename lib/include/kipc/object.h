@@ -57,8 +57,9 @@ KIPC_API struct kipc_manager *kipc_object_manager(struct kipc_object *obj);
  * Hands the object to whoever receives on the other end of sock.  The sender keeps its handle and may
  * close it at once: the message keeps the object alive.  Sends one message, with one sendmsg(2).
  *
- * 0; -EINVAL (NULL, or sock is no UNIX socket); -EACCES (it is open for reading only: others open
- * it by its name as well); -EPIPE (the other side is closed); what the socket says: -EBADF,
+ * 0; -EINVAL (NULL, or sock is no UNIX socket); -EACCES (a queue or manager that is open for
+ * reading only: others open it by its name as well; shared memory and arrays are handed on, and can
+ * only be read there, too); -EPIPE (the other side is closed); what the socket says: -EBADF,
  * -ENOTSOCK, -ENOTCONN, -ETOOMANYREFS; -EUSERS, -EMFILE (in a fork child).  Blocks as the socket
  * does while its buffer is full; -EAGAIN if the socket has O_NONBLOCK or SO_SNDTIMEO.  Signals don't
  * end it, and no SIGPIPE is raised.  Since 0.1.
