@@ -6,6 +6,7 @@
 #   CC=gcc|clang          the compiler
 #   SAN=LIST              address,undefined or thread
 #   WERROR=1 V=1          warnings are errors; print the commands
+#   SDT=0                 a library without probes (USDT), as where <sys/sdt.h> is missing
 #   VALGRIND=1            check: run the tests under valgrind
 #   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR= DESTDIR=
 #   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
@@ -147,8 +148,16 @@ define update
 		printf '%s\n' '$(subst ','\'',$(1))' >$@
 endef
 
-$(O)/.flags: FORCE
+# Not before the packages are there that it depends on.
+$(O)/.flags: FORCE | deps-there $(O)/.without
 	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
+# What is left out, said when it changes.
+without = $(if $(have_sdt),,"probes")
+$(O)/.without: FORCE | deps-there
+	@mkdir -p $(@D)
+	@echo '$(without)' | cmp -s - $@ || { echo '$(without)' >$@; [ -z '$(without)' ] || \
+		echo 'libkipc: left out: $(without) (SDT=0, or see: build/deps.sh verify trace)'; }
+
 $(O)/.objects: FORCE
 	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))
 

@@ -158,6 +158,7 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 			goto out_unmap;
 	}
 	fill_header(seg->hdr, ops, spec, seg);
+	seg->id = seg->hdr->id;
 	return 0;
 
 out_unmap:
@@ -269,6 +270,7 @@ int __kipc_segment_open(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->body_off = hdr.body_off;
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
+	seg->id = hdr.id;
 	r = __kipc_memory_map(fd, seg->map_size, seg->page_size, false, false, &addr);
 	if (r)
 		goto out_fd;
