@@ -6,7 +6,8 @@
 #   CC=gcc|clang          the compiler
 #   SAN=LIST              address,undefined or thread
 #   WERROR=1 V=1          warnings are errors; print the commands
-#   SDT=0                 a library without probes (USDT), as where <sys/sdt.h> is missing
+#   SDT=0 TRACE=0         without probes (USDT) in the library, without ipc-inspect trace; as where
+#                         what they need is missing
 #   VALGRIND=1            check: run the tests under valgrind
 #   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR= DESTDIR=
 #   LIBDIRS= TESTDIRS=    build and test a part, also TOOLS= EXAMPLES=;
@@ -63,7 +64,9 @@ TEST_OBJS := $(TEST_SRCS:%.c=$(O)/obj/%.o)
 TEST_PROGS := $(TEST_SRCS:%.c=$(O)/%)
 TEST_SCRIPTS := $(wildcard $(TESTDIRS:%=selftests/%/*.sh))
 TOOL_PROGS := $(TOOLS:%=$(O)/%)
-tool_objs = $(call objs,tools/$(1)/*.c tools/common/*.c)
+# trace-*.c, of which the build chooses: build/trace.mk
+tool_objs = $(filter-out $(addprefix %/trace,.bpf.o -bpf.o -none.o -usdt.o),$(call objs, \
+	tools/$(1)/*.c tools/common/*.c)) $(if $(filter ipc-inspect,$(1)),$(TRACE_OBJS))
 EXAMPLE_PROGS := $(EXAMPLES:%=$(O)/examples/%)
 
 SONAME := libkipc.so.$(MAJOR)
@@ -71,7 +74,7 @@ SHARED := $(O)/libkipc.so.$(VERSION)
 LINKS := $(O)/$(SONAME) $(O)/libkipc.so
 STATIC := $(O)/libkipc.a
 
-include build/flags.mk build/install.mk
+include build/flags.mk build/install.mk build/trace.mk
 
 # ---- the goals ----
 
@@ -152,11 +155,11 @@ endef
 $(O)/.flags: FORCE | deps-there $(O)/.without
 	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
 # What is left out, said when it changes.
-without = $(if $(have_sdt),,"probes")
+without = $(strip $(if $(have_sdt),,"probes") $(if $(have_trace),,"ipc-inspect trace"))
 $(O)/.without: FORCE | deps-there
 	@mkdir -p $(@D)
 	@echo '$(without)' | cmp -s - $@ || { echo '$(without)' >$@; [ -z '$(without)' ] || \
-		echo 'libkipc: left out: $(without) (SDT=0, or see: build/deps.sh verify trace)'; }
+		echo 'libkipc: left out: $(without) (SDT=0, TRACE=0, or see: build/deps.sh verify trace)'; }
 
 $(O)/.objects: FORCE
 	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))

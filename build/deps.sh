@@ -7,13 +7,15 @@
 #   build/deps.sh install [SCOPE]	install what is missing (root), else do as verify does
 #
 # Scopes: "build" is what `make` and `make demo` need, "test" (the default) is that and what `make check`
-# needs, "models" what `make models` needs. "trace" is what tracing needs: the build leaves it out
-# where that is missing. `install test` tries to bring it, too, and goes on without.
+# needs, "models" what `make models` needs. "trace" is what ipc-inspect trace needs: the build leaves it
+# out where that is missing. `install test` tries to bring it, too, and goes on without.
 #
 # A package counts as there when what we use of it is there, wherever it came from. When nothing is
 # missing this takes a few milliseconds and prints nothing.
 
 set -eu
+# bpftool is among what root has
+PATH=$PATH:/usr/sbin:/sbin
 
 # scope, package, then one probe or more: cmd:PROGRAM, file:PATH (may be a glob), pc:MODULE:VERSION
 packages()
@@ -33,6 +35,10 @@ packages()
 	test procps cmd:ps
 	models spin cmd:spin
 	trace systemtap-sdt-dev file:/usr/include/*/sys/sdt.h
+	trace libbpf-dev pc:libbpf:1.0
+	trace libelf-dev file:/usr/include/gelf.h
+	trace bpftool cmd:bpftool
+	trace clang cmd:clang
 	END
 }
 

@@ -18,7 +18,7 @@ have_sdt = $(call once,have_sdt,$(if $(filter-out 0,$(SDT)),$(shell \
 	echo '\#include <sys/sdt.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 1)))
 
 # What a tool needs beyond libkipc: TOOL_LIBS_<folder>
-TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
+TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS) $(if $(have_trace),-lbpf -lelf)
 
 ifneq ($(SAN),)
 SAN_FLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
