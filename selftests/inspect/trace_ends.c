@@ -361,6 +361,28 @@ TEST_TIMEOUT(by_perf_events, 60)
 	run_free(&t.run);
 }
 
+/* What `features' says of it comes true. */
+TEST(features_know_it)
+{
+	struct run r;
+	struct stage *s;
+	struct tracer t;
+	bool found;
+
+	skip_without_tool();
+	r = inspect("features", "-n", "-r", "-o", "FEATURE,FOUND");
+	found = strstr(r.out, "trace yes\n");
+	EXPECT_TRUE(found || strstr(r.out, "trace no\n"));
+	EXPECT_STREQ("", r.err);
+	run_free(&r);
+	s = stage_with_queue();
+	trace_spawn(&t, (char *[]){ (char *)tool(), "trace", "-d", "0.01",
+				    target_of(kipc_queue_object(s->q)), NULL });
+	trace_end(&t);
+	EXPECT_EQ(found ? 0 : 4, t.run.code);
+	run_free(&t.run);
+}
+
 static int as_nobody(void *arg)
 {
 	struct run r = inspect("trace", "--duration", "0.01", "-p", pid_target(getpid()) + 4);

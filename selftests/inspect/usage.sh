@@ -97,7 +97,7 @@ f = {x["feature"]: x for x in json.load(sys.stdin)["features"]}
 assert f["ofd-locks"]["found"] is True and f["ofd-locks"]["required"] is True
 assert f["proc-fd"]["found"] is True
 assert all(isinstance(x["found"], bool) and x["meaning"] for x in f.values())
-assert {"io-uring", "hugetlb-2m", "proc-syscall", "pidfd-getfd"} <= set(f)' <"$TMP/out"
+assert {"io-uring", "hugetlb-2m", "proc-syscall", "pidfd-getfd", "trace"} <= set(f)' <"$TMP/out"
 }
 
 json_lines()

@@ -86,26 +86,38 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
 	return getenv("LIBBPF_DEBUG") ? vfprintf(stderr, format, ap) : 0;
 }
 
+static bool muted;	/* trace_works() only wants to know */
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (!muted)
+		vwarnx(format, ap);
+	va_end(ap);
+}
+
 static int refused(const char *what, int error)
 {
 	if (error == -EPERM || error == -EACCES) {
-		warnx("%s: not permitted: it takes CAP_BPF and CAP_PERFMON, as root has them "
-		      "unless a sandbox took them away, and bpf(2) and perf_event_open(2)",
-		      what);
+		say("%s: not permitted: it takes CAP_BPF and CAP_PERFMON, as root has them "
+		    "unless a sandbox took them away, and bpf(2) and perf_event_open(2)",
+		    what);
 		return EXIT_UNSUPPORTED;
 	}
 	if (error == -ENOSYS || error == -EOPNOTSUPP || error == -EINVAL) {
-		warnx("%s: this kernel can't: %s", what, strerror(-error));
+		say("%s: this kernel can't: %s", what, strerror(-error));
 		return EXIT_UNSUPPORTED;
 	}
-	warnx("%s: %s", what, strerror(-error));
+	say("%s: %s", what, strerror(-error));
 	return EXIT_FAILED;
 }
 
 static int no_probes(void)
 {
-	warnx("no probes: the library was built without them (make SDT=0), or its file is not to be "
-	      "read from here");
+	say("no probes: the library was built without them (make SDT=0), or its file is not to be "
+	    "read from here");
 	return EXIT_UNSUPPORTED;
 }
 
@@ -147,8 +159,8 @@ static int read_files(struct tracer *t)
 		f->first = (uint32_t)n;
 		n += f->sites.n;
 		if (f->sites.unclear)
-			warnx("%s: some probes are left out: what their notes say is not understood",
-			      b->binary[i].name);
+			say("%s: some probes are left out: what their notes say is not understood",
+			    b->binary[i].name);
 	}
 	if (n > TRACE_SITES)
 		return refused("too many files with probes", -E2BIG);
@@ -322,8 +334,8 @@ static bool multi_unknown(int error)
 static int attach_refused(const struct tracer *t, const struct trace_binary *b, int error)
 {
 	if (!t->multi && error == -ENOENT) {
-		warnx("this kernel has no uprobes, or neither "
-		      "/sys/bus/event_source/devices/uprobe nor tracefs is mounted");
+		say("this kernel has no uprobes, or neither "
+		    "/sys/bus/event_source/devices/uprobe nor tracefs is mounted");
 		return EXIT_UNSUPPORTED;
 	}
 	return refused(b->name, error);
@@ -553,12 +565,34 @@ static void sum_up(struct tracer *t)
 			     missed_by(t->skel->progs.sched_switch);
 }
 
+static void tear_down(struct tracer *t)
+{
+	unload(t);
+	for (size_t i = 1; i < t->npolls; i++)
+		if (t->polls[i].fd >= 0)
+			close(t->polls[i].fd);
+	free(t->polls);
+	if (t->signals >= 0)
+		close(t->signals);
+	for (size_t i = 0; t->files && i < t->r->binaries.n; i++)
+		trace_free_sites(&t->files[i].sites);
+	free(t->files);
+}
+
+static struct tracer new_tracer(struct trace_request *r)
+{
+	return (struct tracer){
+		.r = r,
+		.signals = -1,
+		.multi = !getenv("IPC_INSPECT_NO_UPROBE_MULTI"),
+	};
+}
+
 int trace_in_kernel(struct trace_request *r)
 {
-	struct tracer t = { .r = r, .signals = -1 };
+	struct tracer t = new_tracer(r);
 	int code = read_files(&t);
 
-	t.multi = !getenv("IPC_INSPECT_NO_UPROBE_MULTI");
 	if (!code)
 		code = set_up(&t);
 	if (!code)
@@ -571,15 +605,27 @@ int trace_in_kernel(struct trace_request *r)
 		report_hists(&t);
 		sum_up(&t);
 	}
-	unload(&t);
-	for (size_t i = 1; i < t.npolls; i++)
-		if (t.polls[i].fd >= 0)
-			close(t.polls[i].fd);
-	free(t.polls);
-	if (t.signals >= 0)
-		close(t.signals);
-	for (size_t i = 0; t.files && i < r->binaries.n; i++)
-		trace_free_sites(&t.files[i].sites);
-	free(t.files);
+	tear_down(&t);
 	return code;
+}
+
+bool trace_works(void)
+{
+	struct trace_request r = { .events = true, .per_process = true };
+	struct tracer t = new_tracer(&r);
+	int code;
+
+	muted = true;
+	code = trace_find_binaries(&r.binaries, getpid(), true);
+	if (!code)
+		code = read_files(&t);
+	/* a place in each file that has any, which is us and the library */
+	for (size_t i = 0; !code && i < r.binaries.n; i++)
+		t.files[i].sites.n = t.files[i].sites.n > 0;
+	if (!code)
+		code = set_up(&t);
+	tear_down(&t);
+	trace_free_binaries(&r.binaries);
+	muted = false;
+	return !code;
 }

@@ -83,6 +83,9 @@ struct trace_request {
  */
 int trace_in_kernel(struct trace_request *r);
 
+/* Whether it could: it puts the program at a probe of our own library, and takes it away again. */
+bool trace_works(void);
+
 /* ---- what the tool knows of a traced object: trace.c ---- */
 
 struct trace_object {
