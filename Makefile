@@ -6,6 +6,8 @@
 #   CC=gcc|clang          the compiler
 #   SAN=LIST              address,undefined or thread
 #   WERROR=1 V=1          warnings are errors; print the commands
+#   SDT=0 TRACE=0         without probes (USDT) in the library, without ipc-inspect trace; as where
+#                         what they need is missing
 #   VALGRIND=1            check: run the tests under valgrind
 #   PREFIX= LIBDIR= ...   where to install, also BINDIR= INCLUDEDIR= MANDIR=
 #                         LIBEXECDIR= UNITDIR= DESTDIR=
@@ -65,7 +67,9 @@ TEST_OBJS := $(TEST_SRCS:%.c=$(O)/obj/%.o)
 TEST_PROGS := $(TEST_SRCS:%.c=$(O)/%)
 TEST_SCRIPTS := $(wildcard $(TESTDIRS:%=selftests/%/*.sh))
 TOOL_PROGS := $(TOOLS:%=$(O)/%)
-tool_objs = $(call objs,tools/$(1)/*.c tools/common/*.c)
+# trace-*.c, of which the build chooses: build/trace.mk
+tool_objs = $(filter-out $(addprefix %/trace,.bpf.o -bpf.o -none.o -usdt.o),$(call objs, \
+	tools/$(1)/*.c tools/common/*.c)) $(if $(filter ipc-inspect,$(1)),$(TRACE_OBJS))
 EXAMPLE_PROGS := $(EXAMPLES:%=$(O)/examples/%)
 
 SONAME := libkipc.so.$(MAJOR)
@@ -73,7 +77,7 @@ SHARED := $(O)/libkipc.so.$(VERSION)
 LINKS := $(O)/$(SONAME) $(O)/libkipc.so
 STATIC := $(O)/libkipc.a
 
-include build/flags.mk build/install.mk
+include build/flags.mk build/install.mk build/trace.mk
 
 # ---- the goals ----
 
@@ -150,11 +154,20 @@ define update
 		printf '%s\n' '$(subst ','\'',$(1))' >$@
 endef
 
-$(O)/.flags: FORCE
+# Not before the packages are there that it depends on.
+$(O)/.flags: FORCE | deps-there $(O)/.without
 	$(call update,$(CC) $(KIPC_CPPFLAGS_KEY) $(KIPC_CFLAGS) $(KIPC_LDFLAGS))
+# What is left out, said when it changes.
+without = $(strip $(if $(have_sdt),,"probes") $(if $(have_trace),,"ipc-inspect trace"))
+$(O)/.without: FORCE | deps-there
+	@mkdir -p $(@D)
+	@echo '$(without)' | cmp -s - $@ || { echo '$(without)' >$@; [ -z '$(without)' ] || \
+		echo 'libkipc: left out: $(without) (SDT=0, TRACE=0, or see: build/deps.sh verify trace)'; }
+
 $(O)/.libexec: FORCE
 	$(call update,$(LIBEXECDIR))
 $(O)/obj/lib/names/start.o: $(O)/.libexec
+
 $(O)/.objects: FORCE
 	$(call update,$(LIB_OBJS) $(HARNESS_OBJS) $(foreach t,$(TOOLS),$(call tool_objs,$(t))))
 

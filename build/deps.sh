@@ -3,14 +3,19 @@
 #
 # What libkipc needs from Debian, and what each package is for: the only list there is.
 #
-#   build/deps.sh verify  [build|test|models]	say what is missing; exit 1 when anything is
-#   build/deps.sh install [build|test|models]	install what is missing (root), else do as verify does
+#   build/deps.sh verify  [SCOPE]	say what is missing; exit 1 when anything is
+#   build/deps.sh install [SCOPE]	install what is missing (root), else do as verify does
 #
-# "build" is what `make` and `make demo` need, "test" (the default) is that and what `make check`
-# needs, "models" what `make models` needs. A package counts as there when what we use of it is there, wherever it came from. When
-# nothing is missing this takes a few milliseconds and prints nothing.
+# Scopes: "build" is what `make` and `make demo` need, "test" (the default) is that and what `make check`
+# needs, "models" what `make models` needs. "trace" is what ipc-inspect trace needs: the build leaves it
+# out where that is missing. `install test` tries to bring it, too, and goes on without.
+#
+# A package counts as there when what we use of it is there, wherever it came from. When nothing is
+# missing this takes a few milliseconds and prints nothing.
 
 set -eu
+# bpftool is among what root has
+PATH=$PATH:/usr/sbin:/sbin
 
 # scope, package, then one probe or more: cmd:PROGRAM, file:PATH (may be a glob), pc:MODULE:VERSION
 packages()
@@ -30,6 +35,11 @@ packages()
 	test procps cmd:ps
 	test python3-numpy file:/usr/lib/python3/dist-packages/numpy/__init__.py
 	models spin cmd:spin
+	trace systemtap-sdt-dev file:/usr/include/*/sys/sdt.h
+	trace libbpf-dev pc:libbpf:1.0
+	trace libelf-dev file:/usr/include/gelf.h
+	trace bpftool cmd:bpftool
+	trace clang cmd:clang
 	END
 }
 
@@ -48,7 +58,7 @@ missing()
 {
 	packages | while read -r scope package probes; do
 		case $1-$scope in
-		build-build|test-build|test-test|models-build|models-models) ;;
+		build-build|test-build|test-test|models-build|models-models|trace-trace) ;;
 		*) continue ;;
 		esac
 		for p in $probes; do
@@ -64,28 +74,51 @@ refuse()
 	exit 1
 }
 
+may_install()
+{
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
+}
+
 apt_install()
 {
 	# shellcheck disable=SC2086 # a list of packages
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $1 </dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $1 </dev/null >&2
+}
+
+# If it fails, once more with new lists; those are fetched once.
+install()
+{
+	echo "libkipc: installing: $1" >&2
+	[ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] || update
+	apt_install "$1" || { update && apt_install "$1"; }
+}
+
+updated=
+update()
+{
+	[ -z "$updated" ] || return 1
+	updated=1
+	apt-get update >&2
 }
 
 verb=${1:-verify}
 scope=${2:-test}
 case $verb-$scope in
-verify-build|verify-test|verify-models|install-build|install-test|install-models) ;;
-*)	echo "usage: $0 verify|install [build|test|models]" >&2; exit 2 ;;
+verify-build|verify-test|verify-models|verify-trace) ;;
+install-build|install-test|install-models|install-trace) ;;
+*)	echo "usage: $0 verify|install [build|test|models|trace]" >&2; exit 2 ;;
 esac
 
 want=$(missing "$scope")
 want=${want% }
-[ -n "$want" ] || exit 0
-[ "$verb" = install ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 || refuse "$want"
+if [ -n "$want" ]; then
+	[ "$verb" = install ] && may_install || refuse "$want"
+	install "$want" || :
+	want=$(missing "$scope")
+	[ -z "$want" ] || refuse "${want% }"
+fi
 
-echo "libkipc: installing: $want" >&2
-lists=$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)
-[ -n "$lists" ] || apt-get update >&2
-apt_install "$want" >&2 || { apt-get update >&2 && apt_install "$want" >&2; }
-
-want=$(missing "$scope")
-[ -z "$want" ] || refuse "${want% }"
+[ "$verb-$scope" = install-test ] && may_install || exit 0
+for want in $(missing trace); do
+	install "$want" || echo "libkipc: could not be had: $want" >&2
+done

@@ -12,8 +12,13 @@ SMARTCOLS_CFLAGS = $(call once,SMARTCOLS_CFLAGS,$(shell pkg-config --cflags smar
 SMARTCOLS_LIBS = $(call once,SMARTCOLS_LIBS,$(shell pkg-config --libs smartcols))
 NCURSES_LIBS = $(call once,NCURSES_LIBS,$(shell pkg-config --libs ncursesw))
 
+# Optional, see Makefile: what is missing, or 0, is left out. Asked when first needed, too.
+SDT ?= 1
+have_sdt = $(call once,have_sdt,$(if $(filter-out 0,$(SDT)),$(shell \
+	echo '\#include <sys/sdt.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 1)))
+
 # What a tool needs beyond libkipc: TOOL_LIBS_<folder>
-TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS)
+TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS) $(if $(have_trace),-lbpf -lelf)
 
 ifneq ($(SAN),)
 SAN_FLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -24,7 +29,8 @@ SAN_FLAGS += $(if $(findstring gcc,$(CC)),-Wno-maybe-uninitialized)
 endif
 
 # Private headers are "core/segment.h", the ABI's "uapi/kipc/segment.h", the public ones <kipc/x.h>.
-KIPC_CPPFLAGS_KEY = -D_GNU_SOURCE -Ilib/include -I. -Ilib -Iselftests/harness $(CPPFLAGS)
+KIPC_CPPFLAGS_KEY = -D_GNU_SOURCE -Ilib/include -I. -Ilib -Iselftests/harness \
+	$(if $(have_sdt),-DKIPC_SDT) $(CPPFLAGS)
 KIPC_CPPFLAGS = $(KIPC_CPPFLAGS_KEY) $(URING_CFLAGS) \
 	$(if $(filter tools/ipc-inspect/%,$<),$(SMARTCOLS_CFLAGS)) \
 	$(if $(filter lib/names/start.c,$<),-DKIPC_KIPCD_PATH='"$(LIBEXECDIR)/kipcd"')

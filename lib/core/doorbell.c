@@ -70,6 +70,7 @@ static void write_eventfd(struct kipc_bell *bell)
 
 	if (bell->fd < 0)
 		return;		/* only the count of sleepers is used */
+	KIPC_TRACE(bell_wake, bell->id, bell->index);
 	/* -EAGAIN: the counter is full, so it is readable.  There is nothing else to go wrong. */
 	SYS(write(bell->fd, &one, sizeof(one)));
 	KIPC_POINT("bell.written");

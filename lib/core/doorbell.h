@@ -32,6 +32,7 @@ struct kipc_bell {
 	int fd;				/* the eventfd, shared by all processes that have the object;
 					   -1: they sleep elsewhere, only their count is kept */
 	uint32_t index;			/* which of kipc_peer.sleeping[] counts for it */
+	uint64_t id;			/* of its segment */
 };
 
 /* A non-blocking, close-on-exec eventfd, or a negative errno. */

@@ -59,14 +59,18 @@ int __kipc_lock_slow(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 			/* who slept can't know whether others still do, so keeps the bit */
 			uint32_t to = seg->slot | (v & KIPC_LOCK_WAITERS) | waiters;
 
-			if (try_cmpxchg(word, &v, to)) {
-				KIPC_POINT("lock.taken_late");
-				return v & KIPC_LOCK_DIED ? -EOWNERDEAD : 0;
-			}
-			continue;
+			if (!try_cmpxchg(word, &v, to))
+				continue;
+			KIPC_TRACE(lock_acquire, seg->id, word, seg->base, spun);
+			KIPC_POINT("lock.taken_late");
+			if (!(v & KIPC_LOCK_DIED))
+				return 0;
+			KIPC_TRACE(lock_takeover, seg->id, word, seg->base);
+			return -EOWNERDEAD;
 		}
 		if (!spun && deadline) {
 			spun = true;
+			KIPC_TRACE(lock_wait, seg->id, word, seg->base, owner);
 			v = spin(word, v);
 			continue;
 		}
@@ -116,6 +120,7 @@ int __kipc_unlock_slow(struct kipc_segment *seg, uint32_t *word)
 	 * The kernel stores 0 and wakes one in one call.  Its second wake-up, for which the
 	 * operation exists, is ruled out by a comparison that can't hold: the old value isn't 0.
 	 */
+	KIPC_TRACE(lock_release, seg->id, word, seg->base, 1);
 	tsan_release(word);
 	if (futex(word, FUTEX_WAKE_OP, 1, NULL, word,
 		  FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)) < 0) {

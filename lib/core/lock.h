@@ -35,6 +35,7 @@ __cold int __kipc_unlock_slow(struct kipc_segment *seg, uint32_t *word);
 static inline int __kipc_lock_acquire(struct kipc_segment *seg, uint32_t *word, int64_t deadline)
 {
 	if (likely(cmpxchg(word, 0u, seg->slot))) {
+		KIPC_TRACE(lock_acquire, seg->id, word, seg->base, 0);
 		KIPC_POINT("lock.taken");
 		return 0;
 	}
@@ -45,6 +46,7 @@ static inline int __kipc_lock_acquire(struct kipc_segment *seg, uint32_t *word, 
 static inline int __kipc_lock_release(struct kipc_segment *seg, uint32_t *word)
 {
 	if (likely(cmpxchg(word, seg->slot, 0u))) {
+		KIPC_TRACE(lock_release, seg->id, word, seg->base, 0);
 		KIPC_POINT("lock.released");
 		return 0;
 	}

@@ -274,6 +274,7 @@ static int repair_slot(struct kipc_segment *seg, uint32_t slot, struct kipc_peer
 	KIPC_POINT("reap.free");
 	fetch_add(&seg->hdr->repairs, 1);
 	fetch_add(&seg->hdr->repaired_claims, (uint64_t)claims);
+	KIPC_TRACE(repair, seg->id, slot, claims);
 	return 1;
 }
 

@@ -146,8 +146,10 @@ int __kipc_segment_create(struct kipc_segment *seg, const struct kipc_segment_op
 		return -EOVERFLOW;
 
 	r = make_memory(seg, spec);
-	if (!r)
+	if (!r) {
 		fill_header(seg->hdr, ops, spec, seg);
+		seg->id = seg->hdr->id;
+	}
 	return r;
 }
 
@@ -325,6 +327,7 @@ static int open_segment(struct kipc_segment *seg, const struct kipc_segment_ops 
 	seg->body_off = hdr.body_off;
 	seg->page_size = hdr.page_size;
 	seg->npeers = hdr.npeers;
+	seg->id = hdr.id;
 	seg->thp = (hdr.flags & KIPC_SEG_F_THP) && hdr.page_size == KIPC_PAGE_4K;
 	seg->readonly = readonly || ((sealed || unwritable) && ops->readers);
 	r = seg->readonly ? map_readonly(seg, unwritable, &addr) :

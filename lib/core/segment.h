@@ -27,6 +27,7 @@
 #include "core/compiler.h"
 #include "core/numa.h"
 #include "core/point.h"
+#include "core/trace.h"
 #include "kipc/base.h"
 #include "uapi/kipc/segment.h"
 
@@ -73,6 +74,7 @@ struct kipc_segment {
 	uint64_t map_size;		/* bytes of address space reserved */
 	uint64_t body_off;		/* private copies of header fields, verified once: */
 	uint64_t page_size;
+	uint64_t id;
 	uint32_t npeers;
 	uint32_t slot;			/* ours; 0 while not attached */
 	uint64_t epoch;			/* of the process that attached, see __kipc_peer_enter() */

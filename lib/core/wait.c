@@ -228,8 +228,10 @@ int __kipc_wait(struct kipc_wait *w)
 			}
 		}
 		look = min_of(look, now + tick);
+		KIPC_TRACE(bell_sleep, w->bell->id, w->bell->index, owner);
 		got = __kipc_sleep(drained ? w->bell->fd : -1, w->hup_fd, w->hup_token,
 				   min_of(w->deadline, look));
+		KIPC_TRACE(bell_woken, w->bell->id, w->bell->index, got);
 		KIPC_POINT("wait.woken");
 		force = got & 1;
 		if (got & 2) {

@@ -72,8 +72,10 @@ static inline int __kipc_arena_lock_by(struct kipc_manager *m, int64_t deadline)
 	/* pairs with: __kipc_arena_unlock() */
 	bool held = cmpxchg(&m->hdr->lock, 0u, m->obj.seg.slot);
 
-	if (held)
+	if (likely(held)) {
+		KIPC_TRACE(lock_acquire, m->obj.seg.id, &m->hdr->lock, m->obj.seg.base, 0);
 		KIPC_POINT("arena.locked");
+	}
 	if (likely(held && load_relaxed(&m->hdr->intent.op) == KIPC_INTENT_NONE))
 		return 0;
 	return __kipc_arena_lock_slow(m, held, deadline);
@@ -88,6 +90,7 @@ __cold void __kipc_arena_unlock_slow(struct kipc_manager *m);
 static inline void __kipc_arena_unlock(struct kipc_manager *m)
 {
 	if (likely(cmpxchg(&m->hdr->lock, m->obj.seg.slot, 0u))) {
+		KIPC_TRACE(lock_release, m->obj.seg.id, &m->hdr->lock, m->obj.seg.base, 0);
 		KIPC_POINT("arena.unlocked");
 		return;
 	}

@@ -60,6 +60,7 @@ KIPC_API int kipc_lock_acquire(struct kipc_lock *l, int64_t timeout_ns)
 	word = &l->h.hdr->guard.lock;
 	/* pairs with: kipc_lock_release() */
 	if (likely(cmpxchg(word, 0u, seg->slot))) {
+		KIPC_TRACE(lock_acquire, seg->id, word, seg->base, 0);
 		KIPC_POINT("lock.users_taken");
 		return 0;
 	}

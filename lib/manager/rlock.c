@@ -102,6 +102,8 @@ KIPC_API int kipc_rlock_acquire(struct kipc_rlock *l, int64_t timeout_ns)
 		r = __kipc_lock_slow(seg, &s->head.guard.lock, __kipc_deadline(timeout_ns));
 		if (r && r != -EOWNERDEAD)
 			return r;
+	} else {
+		KIPC_TRACE(lock_acquire, seg->id, &s->head.guard.lock, seg->base, 0);
 	}
 	KIPC_POINT("rlock.taken");
 	store_relaxed(&s->owner, self(seg));

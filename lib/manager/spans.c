@@ -60,6 +60,7 @@ static int grow(struct kipc_manager *m, uint64_t nspans, uint64_t need)
 		return r == -EPROTO ? r : -ENOMEM;
 	store_relaxed(&m->hdr->free_spans, load_relaxed(&m->hdr->free_spans) + want - nspans);
 	store_release(&m->hdr->nspans, want);	/* pairs with: nothing; others take the lock */
+	KIPC_TRACE(arena_grow, m->obj.seg.id, nspans << KIPC_SPAN_SHIFT, want << KIPC_SPAN_SHIFT);
 	KIPC_POINT("spans.more");
 	return 0;
 }

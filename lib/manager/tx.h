@@ -72,8 +72,10 @@ static inline int __kipc_guard_lock(struct kipc_manager *m, struct kipc_obj_head
 	/* pairs with: __kipc_guard_unlock() */
 	bool held = cmpxchg(&g->lock, 0u, m->obj.seg.slot);
 
-	if (held)
+	if (likely(held)) {
+		KIPC_TRACE(lock_acquire, m->obj.seg.id, &g->lock, m->obj.seg.base, 0);
 		KIPC_POINT("guard.locked");
+	}
 	if (likely(held && load_relaxed(&g->state) == KIPC_TX_NONE && !(load_relaxed(&g->seq) & 1)))
 		return 0;
 	return __kipc_guard_lock_slow(m, o, g, held);

@@ -102,6 +102,7 @@ static int verify(struct kipc_segment *seg)
 	for (uint32_t i = 0; i < KIPC_PIPE_WAYS; i++) {
 		p->bells[2 * i].line = &shm->way[i].readable;
 		p->bells[2 * i].index = 2 * i;
+		p->bells[2 * i].id = p->bells[2 * i + 1].id = seg->id;
 		p->bells[2 * i + 1].line = &shm->way[i].writable;
 		p->bells[2 * i + 1].index = 2 * i + 1;
 		if (i == 0 && (flags & KIPC_PIPE_F_SIMPLEX))

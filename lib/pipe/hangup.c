@@ -30,8 +30,10 @@ bool __kipc_pipe_ask(struct kipc_pipe *p)
 		return true;
 	/* the count before the question: a close in between is asked about again */
 	closes = load_acquire(&p->shm->closes[!p->end]);
-	if (SYS(poll(&pfd, 1, 0)) > 0)
+	if (SYS(poll(&pfd, 1, 0)) > 0) {
+		KIPC_TRACE(pipe_hangup, p->obj.seg.id, p->end);
 		store_release(&p->hup, true);
+	}
 	store_relaxed(&p->closes_seen, closes);
 	return load_relaxed(&p->hup);
 }

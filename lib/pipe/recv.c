@@ -67,6 +67,7 @@ static inline int take(struct kipc_pipe *p, struct iovec *iov, int n)
 		}
 		pipe_copy(iov[i].iov_base, pipe_at(p, &p->rx, tail) + KIPC_PIPE_RECORD,
 			  (size_t)len);
+		KIPC_TRACE(pipe_recv, p->obj.seg.id, p->end, tail, len);
 		iov[i++].iov_len = (size_t)len;
 		tail += need;
 		avail -= need;
@@ -303,6 +304,7 @@ KIPC_API int kipc_pipe_release(struct kipc_pipe *p, struct kipc_pipe_msg *msg)
 		return r;
 	if (load_relaxed(&p->rx.open) != (msg->position | KIPC_PIPE_VALID))
 		return -EINVAL;
+	KIPC_TRACE(pipe_recv, p->obj.seg.id, p->end, msg->position, msg->len);
 	rx_free(p, msg->position + p->rx.room);
 	stat_inc(&p->rx.shm->received);
 	store_relaxed(&p->rx.open, 0);

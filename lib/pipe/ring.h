@@ -59,6 +59,7 @@ static inline void tx_write(struct kipc_pipe *p, uint64_t pos, const void *buf, 
 {
 	uint8_t *at = pipe_at(p, &p->tx, pos);
 
+	KIPC_TRACE(pipe_send, p->obj.seg.id, p->end, pos, len);
 	store_relaxed((uint64_t *)at, len);
 	pipe_copy(at + KIPC_PIPE_RECORD, buf, len);
 	KIPC_POINT("pipe.send.filled");

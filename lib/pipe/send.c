@@ -286,6 +286,7 @@ KIPC_API int kipc_pipe_commit(struct kipc_pipe *p, struct kipc_pipe_msg *msg)
 		return -EMSGSIZE;
 	store_relaxed((uint64_t *)pipe_at(p, &p->tx, msg->position), (uint64_t)msg->len);
 	KIPC_POINT("pipe.commit.filled");
+	KIPC_TRACE(pipe_send, p->obj.seg.id, p->end, msg->position, msg->len);
 	r = tx_publish(p, msg->position, pipe_record(msg->len));
 	if (!r)
 		stat_inc(&p->tx.shm->sent);

@@ -31,6 +31,7 @@ static inline int tx_try_lock(struct kipc_pipe *p)
 	}
 	if (unlikely(!cmpxchg(&p->tx.shm->send_lock, 0u, p->obj.seg.slot)))
 		return -EAGAIN;
+	KIPC_TRACE(lock_acquire, p->obj.seg.id, &p->tx.shm->send_lock, p->obj.seg.base, 0);
 	KIPC_POINT("pipe.send.locked");
 	return 0;
 }
@@ -53,6 +54,7 @@ static inline int rx_try_lock(struct kipc_pipe *p)
 		return unlikely(load_relaxed(&p->rx.open)) ? -EBUSY : 0;
 	if (unlikely(!cmpxchg(&p->rx.shm->recv_lock, 0u, p->obj.seg.slot)))
 		return -EAGAIN;
+	KIPC_TRACE(lock_acquire, p->obj.seg.id, &p->rx.shm->recv_lock, p->obj.seg.base, 0);
 	KIPC_POINT("pipe.recv.locked");
 	return 0;
 }

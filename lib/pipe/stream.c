@@ -164,6 +164,7 @@ static int stream_out(struct kipc_pipe *p, const void *buf, uint64_t len, int64_
 		if (!o.begun) {
 			/* before the first piece: whoever repairs us must know */
 			store_release(&s->stream_end, (head + total) | KIPC_PIPE_VALID);
+			KIPC_TRACE(pipe_send, p->obj.seg.id, p->end, head, len);
 			KIPC_POINT("stream.out.begun");
 		}
 		r = tx_publish(p, head, n);
@@ -306,6 +307,7 @@ static ssize_t stream_in(struct kipc_pipe *p, uint64_t start, uint64_t len, uint
 		return -EMSGSIZE;
 
 	store_release(&s->msg_end, end | KIPC_PIPE_VALID);
+	KIPC_TRACE(pipe_recv, p->obj.seg.id, p->end, start, len);
 	KIPC_POINT("stream.in.begun");
 	while (in.at != end) {
 		hup = load_acquire(&p->hup);	/* before the look: then it has seen the last byte */

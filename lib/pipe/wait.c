@@ -26,6 +26,7 @@ int __kipc_pipe_wait(struct kipc_pipe *p, struct kipc_wait *w, bool *waited)
 	if (!deadline)
 		return __kipc_pipe_ask_due(p) ? 0 : -EAGAIN;
 
+	KIPC_TRACE(pipe_block, p->obj.seg.id, p->end, w->bell->index);
 	*waited = true;
 	w->hup_fd = __kipc_pipe_hup_fd(p);
 	w->hup_token = p->hup_token;

@@ -207,6 +207,7 @@ static __cold int claim_returned(struct kipc_queue *q, struct kipc_claim *c, uin
 			c->pos = cell_lap(state) << q->index_bits | index;
 			c->flags = KIPC_MSG_REDELIVERED;
 			fetch_add(&sh->redelivered, 1);
+			KIPC_TRACE(queue_redeliver, q->obj.seg.id, c->pos, c->len);
 		}
 		return r;
 	}

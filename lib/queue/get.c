@@ -33,6 +33,7 @@ KIPC_API ssize_t kipc_queue_get(struct kipc_queue *q, void *buf, size_t size, in
 	r = claim(q, &c, size, timeout_ns);
 	if (unlikely(r))
 		return r;
+	KIPC_TRACE(queue_get, q->obj.seg.id, c.pos, c.len, c.flags);
 	copy_out(q, &c, buf);
 	cells_release(q, &c, 1);
 	ring_writable(q);
@@ -59,6 +60,7 @@ KIPC_API int kipc_queue_get_many(struct kipc_queue *q, struct iovec *iov, int n,
 	do {
 		k = __kipc_queue_extend_get(q, c, min_of(n - done, KIPC_QUEUE_BATCH), iov + done);
 		for (i = 0; i < k; i++) {
+			KIPC_TRACE(queue_get, q->obj.seg.id, c[i].pos, c[i].len, c[i].flags);
 			copy_out(q, &c[i], iov[done + i].iov_base);
 			iov[done + i].iov_len = c[i].len;
 		}
@@ -82,6 +84,7 @@ KIPC_API int kipc_queue_take(struct kipc_queue *q, struct kipc_msg *msg, int64_t
 	r = claim(q, &c, UINT64_MAX, timeout_ns);
 	if (r)
 		return r;
+	KIPC_TRACE(queue_get, q->obj.seg.id, c.pos, c.len, c.flags);
 	*msg = (struct kipc_msg){
 		.data = cell_data(q, c.cell, c.index, c.len),
 		.len = c.len,

@@ -23,6 +23,7 @@ __cold void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index)
 		return;
 	fetch_add(&sh->join_seq, 1);
 	KIPC_POINT("join.over");
+	KIPC_TRACE(bell_wake, q->obj.seg.id, KIPC_QUEUE_BELL_JOIN);
 	__kipc_futex_wake(&sh->join_seq, INT_MAX);
 	KIPC_POINT("join.told");
 }
@@ -88,6 +89,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 	}
 
 	bell = &q->bells[KIPC_QUEUE_BELL_JOIN];
+	KIPC_TRACE(queue_block, bell->id, bell->index);
 	__kipc_bell_announce(seg, bell);
 	for (;;) {
 		seq = load_acquire(&q->sh->join_seq);
@@ -108,7 +110,9 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 		}
 		owner = __kipc_queue_owner_at(q, pos_prev(q, pos));
 		tick = owner ? KIPC_OWNER_TICK_NS : KIPC_TICK_NS;
+		KIPC_TRACE(bell_sleep, bell->id, bell->index, owner);
 		r = __kipc_futex_wait(&q->sh->join_seq, seq, min_of(deadline - now, tick));
+		KIPC_TRACE(bell_woken, bell->id, bell->index, r != -ETIMEDOUT);
 		KIPC_POINT("join.woken");
 		if (r == -ETIMEDOUT) {
 			if (owner)
@@ -121,6 +125,7 @@ KIPC_API int kipc_queue_join(struct kipc_queue *q, int64_t timeout_ns)
 	if (somebody_joins(q)) {
 		fetch_add(&q->sh->join_seq, 1);
 		KIPC_POINT("join.passed_on");
+		KIPC_TRACE(bell_wake, bell->id, bell->index);
 		__kipc_futex_wake(&q->sh->join_seq, INT_MAX);
 	}
 	return r;

@@ -137,6 +137,7 @@ KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 			return -EINVAL;
 		memcpy(there, msg->data, msg->len);
 	}
+	KIPC_TRACE(queue_put, q->obj.seg.id, c.pos, msg->len);
 	store_relaxed(&c.cell->len, msg->len);
 	KIPC_POINT("queue.commit.filled");
 	/* pairs with: __kipc_queue_claim_get() [A] */

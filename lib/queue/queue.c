@@ -72,6 +72,7 @@ static int verify(struct kipc_segment *seg)
 	for (uint32_t i = 0; i < KIPC_QUEUE_BELLS; i++) {
 		q->bells[i].line = &q->sh->bells[i];
 		q->bells[i].index = i;
+		q->bells[i].id = seg->id;
 	}
 	seg->bells = q->bells;
 	seg->nbells = KIPC_QUEUE_BELLS;

@@ -223,6 +223,7 @@ void __kipc_queue_wake_join(struct kipc_queue *q, uint32_t index);
 static inline void cells_publish(struct kipc_queue *q, struct kipc_claim *c, int n)
 {
 	for (int i = 0; i < n; i++) {
+		KIPC_TRACE(queue_put, q->obj.seg.id, c[i].pos, c[i].len);
 		store_relaxed(&c[i].cell->len, c[i].len);	/* latecomers still look */
 		KIPC_POINT("queue.put.filled");
 		if (i < n - 1)

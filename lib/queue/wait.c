@@ -174,6 +174,7 @@ __cold int __kipc_queue_wait_put(struct kipc_queue *q, struct kipc_claim *c, int
 			r = attempt_put(q, c);
 			break;
 		}
+		KIPC_TRACE(queue_block, q->obj.seg.id, w.bell->index);
 		r = __kipc_wait(&w);
 		if (r) {
 			/* what woke us too late may be there all the same */
@@ -209,6 +210,7 @@ __cold int __kipc_queue_wait_get(struct kipc_queue *q, struct kipc_claim *c, uin
 			r = __kipc_queue_claim_get(q, c, size);
 			break;
 		}
+		KIPC_TRACE(queue_block, q->obj.seg.id, w.bell->index);
 		r = __kipc_wait(&w);
 		if (r) {
 			int last = __kipc_queue_claim_get(q, c, size);

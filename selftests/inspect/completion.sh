@@ -39,12 +39,13 @@ has()
 	done
 }
 
-check "commands" has "ipc-inspect " list show stats top locks dump check record replay gc features
+check "commands" has "ipc-inspect " list show stats top trace locks dump check record replay gc features
 check "the only command that begins so" all "ipc-inspect rep" replay
 check "options of all" has "ipc-inspect -" --json --jsonl -J --help
 check "a command's own options" has "ipc-inspect dump --" --hex --text --save --json
 check "no other command's options" all "ipc-inspect dump --fo"
 check "an option that begins so" all "ipc-inspect gc --fo" --force
+check "options of trace" has "ipc-inspect trace -" --hist --duration -d -p --json --jsonl
 check "columns" has "ipc-inspect list -o " KIND STATE HOLDERS
 check "columns of the command" all "ipc-inspect locks --output DEAD" DEADLOCK
 check "the next column" all "ipc-inspect list -o KIND,DEP" KIND,DEPTH

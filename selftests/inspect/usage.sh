@@ -97,7 +97,7 @@ f = {x["feature"]: x for x in json.load(sys.stdin)["features"]}
 assert f["ofd-locks"]["found"] is True and f["ofd-locks"]["required"] is True
 assert f["proc-fd"]["found"] is True
 assert all(isinstance(x["found"], bool) and x["meaning"] for x in f.values())
-assert {"io-uring", "hugetlb-2m", "proc-syscall", "pidfd-getfd"} <= set(f)' <"$TMP/out"
+assert {"io-uring", "hugetlb-2m", "proc-syscall", "pidfd-getfd", "trace"} <= set(f)' <"$TMP/out"
 }
 
 json_lines()
@@ -138,6 +138,10 @@ check "a column that wants to be red" \
 check "JSON and raw" silent 2 "exclude each other" -J -r
 check "an option of another command" silent 2 "show has no option -o" show -o KIND pid:$$
 check "show without an object" silent 2 "which object?" show
+check "trace without an object" silent 2 "which object?" trace
+check "trace for no time" silent 2 "'0' is no number of seconds" trace -d 0 pid:$$
+check "trace for what is no number" silent 2 "'1x' is no number of seconds" trace --duration 1x pid:$$
+check "trace of no process" exits 1 "no process 4194303" trace pid:4194303
 check "-p without a number" silent 2 "no process ID" -p x
 check "-p with a negative number" silent 2 "no process ID" -p -1
 check "pid 0" silent 2 "no process ID" show pid:0

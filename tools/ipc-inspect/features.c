@@ -14,6 +14,7 @@
 #include "tools/common/xalloc.h"
 #include "tools/ipc-inspect/inspect.h"
 #include "tools/ipc-inspect/table.h"
+#include "tools/ipc-inspect/trace.h"
 #include "uapi/kipc/segment.h"
 
 struct feature {
@@ -102,7 +103,10 @@ static const struct feature features[] = {
 	  "/proc/PID/map_files: objects that are only mapped" },
 	{ "pidfd-getfd", "tool", false, -1, probe_pidfd_getfd,
 	  "descriptors of others: replay, and gc --force" },
-	{ "btf", "tool", false, -1, probe_btf, "types of the running kernel" },
+	{ "trace", "tool", false, -1, trace_works,
+	  "trace: probes, bpf(2) and uprobes, and a build with it" },
+	{ "btf", "tool", false, -1, probe_btf,
+	  "types of the running kernel: trace sees waits for a CPU" },
 };
 #define NFEATURES (sizeof(features) / sizeof(features[0]))
 

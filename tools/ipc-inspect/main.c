@@ -13,6 +13,7 @@ const struct command *const commands[] = {
 	&command_dump,
 	&command_stats,
 	&command_top,
+	&command_trace,
 	&command_locks,
 	&command_check,
 	&command_gc,
