@@ -65,6 +65,15 @@ bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot)
 	return byte_lock(fd, slot, F_WRLCK, F_OFD_GETLK, &fl) || fl.l_type != F_UNLCK;
 }
 
+uint32_t __kipc_peer_count(const struct kipc_segment *seg)
+{
+	uint32_t high = __kipc_peer_high(seg), n = 0;
+
+	for (uint32_t slot = 1; slot <= high; slot++)
+		n += load_relaxed(&__kipc_peer(seg, slot)->state) == KIPC_PEER_LIVE;
+	return n;
+}
+
 /* Field 22 of /proc/self/stat, in clock ticks; 0 if it can't be read.  For display only. */
 static uint64_t start_time(void)
 {

@@ -85,6 +85,9 @@ static inline uint32_t __kipc_peer_high(const struct kipc_segment *seg)
 	return high < seg->npeers ? high : seg->npeers;
 }
 
+/* Slots in use, those of the dead that nobody has repaired yet included. */
+uint32_t __kipc_peer_count(const struct kipc_segment *seg);
+
 /* Whether the slot's byte is locked.  Our own slot is alive; one out of range is dead. */
 bool __kipc_peer_alive(struct kipc_segment *seg, uint32_t slot);
 

@@ -375,16 +375,6 @@ KIPC_API void kipc_manager_close(struct kipc_manager *m)
 
 /* ---- stat, and the general object ---- */
 
-static uint64_t count_peers(struct kipc_segment *seg)
-{
-	uint32_t high = __kipc_peer_high(seg);
-	uint64_t n = 0;
-
-	for (uint32_t slot = 1; slot <= high; slot++)
-		n += load_relaxed(&__kipc_peer(seg, slot)->state) == KIPC_PEER_LIVE;
-	return n;
-}
-
 KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat *st)
 {
 	struct kipc_manager_stat now;
@@ -409,7 +399,7 @@ KIPC_API int kipc_manager_stat(struct kipc_manager *m, struct kipc_manager_stat 
 		.free_spans = load_relaxed(&m->hdr->free_spans),
 		.objects = load_relaxed(&m->hdr->objects),
 		.names = load_relaxed(&m->hdr->names),
-		.peers = count_peers(seg),
+		.peers = __kipc_peer_count(seg),
 		.repairs = load_relaxed(&seg->hdr->repairs),
 		.recoveries = load_relaxed(&m->hdr->recoveries),
 		.rolled = load_relaxed(&m->hdr->rolls),

@@ -94,31 +94,10 @@ KIPC_API int kipc_queue_take(struct kipc_queue *q, struct kipc_msg *msg, int64_t
 	return 0;
 }
 
-/* The claim that msg stands for, if this process has taken it. */
-static int taken(struct kipc_queue *q, const struct kipc_msg *msg, struct kipc_claim *c)
-{
-	int r;
-
-	if (!q || !msg)
-		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
-	if (r)
-		return r;
-	c->pos = msg->position;
-	c->index = pos_index(q, c->pos);
-	if (c->index >= q->capacity)
-		return -EINVAL;
-	c->cell = cell_at(q, c->index);
-	if (load_acquire(&c->cell->state) !=
-	    cell_state(claim_lap(q, c), KIPC_CELL_READING, q->obj.seg.slot))
-		return -EINVAL;
-	return 0;
-}
-
 KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg)
 {
 	struct kipc_claim c;
-	int r = taken(q, msg, &c);
+	int r = claim_of(q, msg, KIPC_CELL_READING, &c);
 
 	if (r)
 		return r;
@@ -133,7 +112,7 @@ KIPC_API int kipc_queue_done(struct kipc_queue *q, struct kipc_msg *msg)
 KIPC_API int kipc_queue_requeue(struct kipc_queue *q, struct kipc_msg *msg)
 {
 	struct kipc_claim c;
-	int r = taken(q, msg, &c);
+	int r = claim_of(q, msg, KIPC_CELL_READING, &c);
 
 	if (r)
 		return r;

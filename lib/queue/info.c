@@ -221,9 +221,7 @@ KIPC_API int kipc_queue_stat(struct kipc_queue *q, struct kipc_queue_stat *out)
 	st.redelivered = load_relaxed(&q->sh->redelivered);
 	st.repairs = load_relaxed(&seg->hdr->repairs);
 	st.memory = seg->size;
-	for (uint32_t slot = 1; slot <= seg->npeers; slot++)
-		if (load_relaxed(&__kipc_peer(seg, slot)->state) == KIPC_PEER_LIVE)
-			st.peers++;
+	st.peers = __kipc_peer_count(seg);
 	st.readers_waiting = sleepers(q, KIPC_QUEUE_BELL_READABLE);
 	st.writers_waiting = sleepers(q, KIPC_QUEUE_BELL_WRITABLE);
 	st.shutdown = load_relaxed(&q->sh->shutdown);

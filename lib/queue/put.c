@@ -97,32 +97,11 @@ KIPC_API int kipc_queue_reserve(struct kipc_queue *q, size_t len, struct kipc_ms
 	return 0;
 }
 
-/* The claim that msg stands for, if it is one of this process. */
-static int reserved(struct kipc_queue *q, const struct kipc_msg *msg, struct kipc_claim *c)
-{
-	int r;
-
-	if (!q || !msg)
-		return -EINVAL;
-	r = __kipc_peer_enter(&q->obj.seg);
-	if (r)
-		return r;
-	c->pos = msg->position;
-	c->index = pos_index(q, c->pos);
-	if (c->index >= q->capacity)
-		return -EINVAL;
-	c->cell = cell_at(q, c->index);
-	if (load_acquire(&c->cell->state) !=
-	    cell_state(claim_lap(q, c), KIPC_CELL_WRITING, q->obj.seg.slot))
-		return -EINVAL;
-	return 0;
-}
-
 KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 {
 	struct kipc_claim c;
 	void *there;
-	int r = reserved(q, msg, &c);
+	int r = claim_of(q, msg, KIPC_CELL_WRITING, &c);
 
 	if (r)
 		return r;
@@ -151,7 +130,7 @@ KIPC_API int kipc_queue_commit(struct kipc_queue *q, struct kipc_msg *msg)
 KIPC_API int kipc_queue_abort(struct kipc_queue *q, struct kipc_msg *msg)
 {
 	struct kipc_claim c;
-	int r = reserved(q, msg, &c);
+	int r = claim_of(q, msg, KIPC_CELL_WRITING, &c);
 
 	if (r)
 		return r;

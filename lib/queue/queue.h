@@ -259,6 +259,28 @@ static inline void cells_release(struct kipc_queue *q, struct kipc_claim *c, int
 		__kipc_queue_wake_join(q, c[i].index);
 }
 
+/* The claim that msg stands for, if this process holds it (phase).  0, -EINVAL, or as enter(). */
+static inline int claim_of(struct kipc_queue *q, const struct kipc_msg *msg,
+			   enum kipc_cell_phase phase, struct kipc_claim *c)
+{
+	int r;
+
+	if (!q || !msg)
+		return -EINVAL;
+	r = __kipc_peer_enter(&q->obj.seg);
+	if (r)
+		return r;
+	c->pos = msg->position;
+	c->index = pos_index(q, c->pos);
+	if (c->index >= q->capacity)
+		return -EINVAL;
+	c->cell = cell_at(q, c->index);
+	return load_acquire(&c->cell->state) ==
+			       cell_state(claim_lap(q, c), phase, q->obj.seg.slot) ?
+		       0 :
+		       -EINVAL;
+}
+
 /*
  * Ends a claim that the user holds (phase) with the state `to`; false when it isn't there any more:
  * two threads may end the same one at once, and then the cell may already be somebody else's.

@@ -181,13 +181,8 @@ static int stat_memory(struct kipc_region *rg, const struct stat *file, struct k
 
 uint32_t __kipc_region_peers(struct kipc_region *rg)
 {
-	struct kipc_segment *seg = &rg->obj.seg;
-	uint32_t high = __kipc_peer_high(seg), n = 0;
-
-	__kipc_peer_sweep(seg, 0);
-	for (uint32_t slot = 1; slot <= high; slot++)
-		n += load_relaxed(&__kipc_peer(seg, slot)->state) == KIPC_PEER_LIVE;
-	return n;
+	__kipc_peer_sweep(&rg->obj.seg, 0);
+	return __kipc_peer_count(&rg->obj.seg);
 }
 
 int __kipc_region_stat(struct kipc_region *rg, struct kipc_shm_stat *st)
