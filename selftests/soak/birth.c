@@ -198,6 +198,8 @@ static pid_t birth_exec(uint32_t place, struct kipc_pipe *const ends[2])
 			r = kipc_send(socks[0], kipc_queue_object(handles.queue[q]));
 		if (!r)
 			r = kipc_send(socks[0], kipc_manager_object(handles.manager));
+		if (!r)
+			r = kipc_send(socks[0], kipc_shm_object(handles.shm));
 	}
 	if (!r) {
 		pid = fork();
@@ -236,7 +238,11 @@ static int receive_all(bool pipe)
 	if (r)
 		return r;
 	handles.manager = kipc_object_manager(obj);
-	if (!handles.queue[0] || !handles.queue[1] || !handles.manager)
+	r = receive(&obj);
+	if (r)
+		return r;
+	handles.shm = kipc_object_shm(obj);
+	if (!handles.queue[0] || !handles.queue[1] || !handles.manager || !handles.shm)
 		return -EBADMSG;
 	r = kipc_list_open(handles.manager, "list", &handles.list);
 	r = r ? r : kipc_dict_open(handles.manager, "dict", &handles.dict);

@@ -340,6 +340,7 @@ static void audit_all(uint32_t peers_max)
 	audit(kipc_queue_object(handles.queue[0]), "queue 0", peers_max);
 	audit(kipc_queue_object(handles.queue[1]), "queue 1", peers_max);
 	audit(kipc_manager_object(handles.manager), "manager", peers_max);
+	audit(kipc_shm_object(handles.shm), "shm", peers_max);
 }
 
 /* A dead end of a pipe has no successor before the other one, which may stand still, has ended. */
@@ -444,7 +445,8 @@ static int make_objects(void)
 	r = r ? r : kipc_list_create(handles.manager, "list", &handles.list);
 	r = r ? r : kipc_dict_create(handles.manager, "dict", &handles.dict);
 	r = r ? r : kipc_lock_create(handles.manager, "lock", &handles.lock);
-	return r ? r : kipc_rlock_create(handles.manager, "rlock", &handles.rlock);
+	r = r ? r : kipc_rlock_create(handles.manager, "rlock", &handles.rlock);
+	return r ? r : kipc_shm_create(NULL, 4096, NULL, &handles.shm);
 }
 
 static void take_stock(void)
@@ -503,6 +505,7 @@ static void end_all(long fds_before)
 	kipc_lock_unref(handles.lock);
 	kipc_rlock_unref(handles.rlock);
 	kipc_manager_close(handles.manager);
+	kipc_shm_close(handles.shm);
 	for (int q = 0; q < SOAK_QUEUES; q++)
 		kipc_queue_close(handles.queue[q]);
 	if (count_fds() > fds_before)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Clients of a manager: a list and a dict that all of them change, counters that two locks
- * protect, and objects that come and go.
+ * Clients of a manager: a list and a dict that all of them change, counters that three locks
+ * protect, one of them that of shared memory, and objects that come and go.
  *
  *	list	elements have fates, as messages have (selftests/queue/fate.h).  What a client was
  *		killed with after it had popped it, and before it could write that down, may be
@@ -9,7 +9,8 @@
  *	dict	each key is written by one client, and read by all.  Its row says which value, or
  *		deletion, was stored last for certain, and which may have been: between the two a
  *		reader may see either.  Who takes a dead client's place stores each unsure key anew
- *	locks	two numbers that are equal whenever the lock is free and its last holder did not die
+ *	locks	two numbers that are equal whenever the lock is free and its last holder did not die,
+ *		and while somebody shares it
  */
 #include <errno.h>
 #include <string.h>
@@ -231,29 +232,42 @@ static int dict_turn(struct soak_worker *w)
 
 /* ---- locks ---- */
 
+/* An rlock may be taken again by its holder, who is told the news once. */
+static int acquire_twice(void)
+{
+	int r = kipc_rlock_acquire(handles.rlock, KIPC_FOREVER), again;
+
+	if (r && r != -EOWNERDEAD)
+		return r;
+	again = kipc_rlock_acquire(handles.rlock, KIPC_NOWAIT);
+	if (again)
+		return again == -EOWNERDEAD ? -EBADMSG : again;
+	return r;
+}
+
 static int acquire(int which)
 {
-	int r = which == SOAK_LOCK_PLAIN ? kipc_lock_acquire(handles.lock, KIPC_FOREVER) :
-					   kipc_rlock_acquire(handles.rlock, KIPC_FOREVER);
-
-	/* an rlock may be taken again by its holder, who is told the news once */
-	if (which == SOAK_LOCK_RECURSIVE && (!r || r == -EOWNERDEAD)) {
-		int again = kipc_rlock_acquire(handles.rlock, KIPC_NOWAIT);
-
-		if (again)
-			return again == -EOWNERDEAD ? -EBADMSG : again;
+	switch (which) {
+	case SOAK_LOCK_PLAIN:
+		return kipc_lock_acquire(handles.lock, KIPC_FOREVER);
+	case SOAK_LOCK_RECURSIVE:
+		return acquire_twice();
 	}
-	return r;
+	return kipc_shm_lock_exclusive(handles.shm, KIPC_FOREVER);
 }
 
 static int release(int which)
 {
 	int r;
 
-	if (which == SOAK_LOCK_PLAIN)
+	switch (which) {
+	case SOAK_LOCK_PLAIN:
 		return kipc_lock_release(handles.lock);
-	r = kipc_rlock_release(handles.rlock);
-	return r ? r : kipc_rlock_release(handles.rlock);
+	case SOAK_LOCK_RECURSIVE:
+		r = kipc_rlock_release(handles.rlock);
+		return r ? r : kipc_rlock_release(handles.rlock);
+	}
+	return kipc_shm_unlock(handles.shm);
 }
 
 /* Held: makes good what a dead holder left, or sees that there was none. */
@@ -301,6 +315,24 @@ static int lock_turn(struct soak_worker *w, int which)
 	return release(which);
 }
 
+/* Shared: nobody is inside, and all is whole, unless a death is told. */
+static int share_turn(struct soak_worker *w)
+{
+	struct soak_counter *c = &soak->counter[SOAK_LOCK_SHM];
+	int r = kipc_shm_lock_shared(handles.shm, KIPC_FOREVER);
+
+	w->place->count.lock_ops++;
+	if (r && r != -EOWNERDEAD)
+		return r;
+	/* now and then it is killed here */
+	if (!below(&w->seed, 64))
+		soak_nap_us(below(&w->seed, 500));
+	if (!r && (load_acquire(&c->inside) || load_relaxed(&c->a) != load_relaxed(&c->b)))
+		soak_wrong(SOAK_LOCK, "shared lock: place %d is inside; %lu and %lu",
+			   (int)c->inside - 1, (unsigned long)c->a, (unsigned long)c->b);
+	return kipc_shm_unlock(handles.shm);
+}
+
 /* ---- objects that come and go ---- */
 
 static int churn(struct soak_worker *w)
@@ -338,7 +370,7 @@ static int churn(struct soak_worker *w)
 
 static int turn(struct soak_worker *w)
 {
-	switch (below(&w->seed, 8)) {
+	switch (below(&w->seed, 10)) {
 	case 0:
 	case 1:
 	case 2:
@@ -354,6 +386,10 @@ static int turn(struct soak_worker *w)
 	case 6:
 		soak_begin(w, CALL_RLOCK);
 		return lock_turn(w, SOAK_LOCK_RECURSIVE);
+	case 7:
+	case 8:
+		soak_begin(w, CALL_SHM_LOCK);
+		return below(&w->seed, 2) ? lock_turn(w, SOAK_LOCK_SHM) : share_turn(w);
 	}
 	soak_begin(w, CALL_CHURN);
 	return churn(w);

@@ -82,8 +82,8 @@ static inline enum soak_role role_of(uint32_t place)
 
 /* What a worker waits in. */
 enum soak_call {
-	CALL_NONE, CALL_PUT, CALL_GET, CALL_LIST, CALL_DICT, CALL_LOCK, CALL_RLOCK, CALL_SEND,
-	CALL_RECV, CALL_CHURN, SOAK_CALLS
+	CALL_NONE, CALL_PUT, CALL_GET, CALL_LIST, CALL_DICT, CALL_LOCK, CALL_RLOCK,
+	CALL_SHM_LOCK, CALL_SEND, CALL_RECV, CALL_CHURN, SOAK_CALLS
 };
 
 /* What the worker of a place counts, over all incarnations. */
@@ -118,7 +118,7 @@ struct soak_counter {
 	uint64_t unsure[SOAK_CLIENTS];	/* died between the two: a step that may have been made */
 };
 
-enum { SOAK_LOCK_PLAIN, SOAK_LOCK_RECURSIVE, SOAK_LOCKS };
+enum { SOAK_LOCK_PLAIN, SOAK_LOCK_RECURSIVE, SOAK_LOCK_SHM, SOAK_LOCKS };
 
 /* One direction of a pair of ends that lives now. */
 struct soak_way {
@@ -160,6 +160,7 @@ struct soak_handles {
 	struct kipc_dict *dict;
 	struct kipc_lock *lock;
 	struct kipc_rlock *rlock;
+	struct kipc_shm *shm;		/* for its reader-writer lock */
 	struct kipc_pipe *end;
 };
 

@@ -16,7 +16,8 @@ struct soak_handles handles;
 static const char *const calls[] = {
 	[CALL_NONE] = "nothing", [CALL_PUT] = "queue put", [CALL_GET] = "queue get",
 	[CALL_LIST] = "list", [CALL_DICT] = "dict", [CALL_LOCK] = "lock",
-	[CALL_RLOCK] = "rlock", [CALL_SEND] = "pipe send", [CALL_RECV] = "pipe recv",
+	[CALL_RLOCK] = "rlock", [CALL_SHM_LOCK] = "shm lock", [CALL_SEND] = "pipe send",
+	[CALL_RECV] = "pipe recv",
 	[CALL_CHURN] = "create and drop",
 };
 
