@@ -15,7 +15,7 @@ NCURSES_LIBS = $(call once,NCURSES_LIBS,$(shell pkg-config --libs ncursesw))
 # Optional, see Makefile: what is missing, or 0, is left out. Asked when first needed, too.
 SDT ?= 1
 have_sdt = $(call once,have_sdt,$(if $(filter-out 0,$(SDT)),$(shell \
-	echo '\#include <sys/sdt.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo 1)))
+	$(CC) $(CPPFLAGS) -E -include sys/sdt.h -x c /dev/null >/dev/null 2>&1 && echo 1)))
 
 # What a tool needs beyond libkipc: TOOL_LIBS_<folder>
 TOOL_LIBS_ipc-inspect = $(SMARTCOLS_LIBS) $(NCURSES_LIBS) $(if $(have_trace),-lbpf -lelf)
