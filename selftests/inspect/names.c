@@ -158,7 +158,8 @@ TEST_F(names, through_the_broker_alone)
 	ASSERT_EQ(0, kipc_shm_create("secret", 100, NULL, &s));
 	r = inspect_as(NOBODY, "list", "secret");
 	EXPECT_EQ(1, r.code);
-	EXPECT_TRUE(strstr(r.err, "no object named 'secret'\n1 name not readable\n") != NULL);
+	EXPECT_TRUE(strstr(r.err, "no object named 'secret'\n"
+				  "1 name not readable: see `ipc-inspect names'\n") != NULL);
 	run_free(&r);
 	kipc_shm_close(s);
 }
