@@ -4,6 +4,7 @@
  * what this process remembers.
  *
  *	runtime.c	the runtime folder, made and verified
+ *	trust.h		... whose folder it may be: the tools' rule as well
  *	start.c		starts a broker when none answers, one for a hundred processes that want it
  *	call.c		a request, repeated until some broker has answered it
  *	named.c		objects with names: core/names.h, and the list of those that are open

@@ -16,6 +16,7 @@
 #include "core/sys.h"
 #include "kipc/names.h"
 #include "names/client.h"
+#include "names/trust.h"
 
 /* A folder of ours: what an environment that came with sudo(8) says often is another user's. */
 static bool is_ours(const char *path)
@@ -66,54 +67,6 @@ KIPC_API int kipc_names_dir(char *buf, size_t size)
 	return (size_t)snprintf(buf, size, "%s", path) < size ? 0 : -ENAMETOOLONG;
 }
 
-/* Whether the number stands for all users that have none in our user namespace. */
-static bool is_nobody(uid_t uid)
-{
-	unsigned int first, outside, count, overflow = 65534;
-	bool all = false;
-	int saved = errno;
-	FILE *f;
-
-	f = fopen("/proc/self/uid_map", "re");
-	if (f) {
-		all = fscanf(f, "%u %u %u", &first, &outside, &count) == 3 && count == UINT_MAX;
-		fclose(f);
-	}
-	f = all ? NULL : fopen("/proc/sys/kernel/overflowuid", "re");
-	if (f) {
-		if (fscanf(f, "%u", &overflow) != 1)
-			overflow = 65534;
-		fclose(f);
-	}
-	errno = saved;
-	return !all && uid == overflow;
-}
-
-/*
- * Whether nobody but its owner can have made this folder what it is.  In a user namespace the real
- * root looks like anybody else from outside; but a folder in one that others may not write to was
- * put there by who that belongs to.
- */
-static bool is_safe(int fd, const struct stat *st)
-{
-	struct stat above;
-	int up;
-	bool safe;
-
-	if (st->st_mode & 022)
-		return false;
-	if (st->st_uid == geteuid() || st->st_uid == 0)
-		return true;
-	if (!is_nobody(st->st_uid))
-		return false;
-	up = (int)SYS(openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
-	if (up < 0)
-		return false;
-	safe = !SYS(fstat(up, &above)) && !(above.st_mode & 022);
-	SYS(close(up));
-	return safe;
-}
-
 int __kipc_runtime_open(struct kipc_runtime *rt)
 {
 	const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -133,7 +86,7 @@ int __kipc_runtime_open(struct kipc_runtime *rt)
 		return r;
 	rt->fd = r;
 	r = (int)SYS(fstat(rt->fd, &st));
-	if (!r && !is_safe(rt->fd, &st))
+	if (!r && !__kipc_folder_safe(rt->fd, &st))
 		r = -EPERM;
 	if (r) {
 		SYS(close(rt->fd));

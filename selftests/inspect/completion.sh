@@ -39,7 +39,7 @@ has()
 	done
 }
 
-check "commands" has "ipc-inspect " list show stats top trace locks dump check record replay gc features
+check "commands" has "ipc-inspect " list names show stats top trace locks dump check record replay gc features
 check "the only command that begins so" all "ipc-inspect rep" replay
 check "options of all" has "ipc-inspect -" --json --jsonl -J --help
 check "a command's own options" has "ipc-inspect dump --" --hex --text --save --json
@@ -52,6 +52,13 @@ check "the next column" all "ipc-inspect list -o KIND,DEP" KIND,DEPTH
 check "one more column" all "ipc-inspect -o +PROB" +PROBLEM
 check "when to colour" all "ipc-inspect --color=a" always auto
 check "orders of top" all "ipc-inspect top -s w" waiters
+check "columns of names" has "ipc-inspect names -o " NAME KIND OWNER STATE
+# names, without a broker: what the program would say
+printf '#!/bin/sh\n[ "$1 $2" = "names -n" ] && exec printf "jobs\\nlog\\njobs\\n"\nexec "%s" "$@"\n' \
+	"$INSPECT" >"$TMP/stub"
+chmod +x "$TMP/stub"
+INSPECT=$TMP/stub check "names" all "ipc-inspect names " jobs log
+INSPECT=$TMP/stub check "options of names" has "ipc-inspect names -" -b --bytes --output
 touch "$TMP/image-1" "$TMP/image-2"
 check "files to save to" all "ipc-inspect dump --save $TMP/im" "$TMP/image-1" "$TMP/image-2"
 check "images" all "ipc-inspect show $TMP/image-1" "$TMP/image-1"

@@ -138,7 +138,7 @@ static void python_start(void)
 				   "    n, m = map(int, line.split())\n"
 				   "    try:\n"
 				   "        d = json.loads(f.read(n)); script = f.read(m)\n"
-				   "        objects = d['objects']\n"
+				   "        objects = d.get('objects')\n"
 				   "        o = objects[0] if objects else None\n"
 				   "        exec(script, dict(d=d, objects=objects, o=o))\n"
 				   "        said = ''\n"

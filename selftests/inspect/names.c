@@ -4,7 +4,7 @@
 
 #include "core/object.h"
 #include "inspect.h"
-#include "selftests/names/names.h"
+#include "selftests/names/users.h"
 
 #define NOBODY 65534
 
@@ -158,7 +158,8 @@ TEST_F(names, through_the_broker_alone)
 	ASSERT_EQ(0, kipc_shm_create("secret", 100, NULL, &s));
 	r = inspect_as(NOBODY, "list", "secret");
 	EXPECT_EQ(1, r.code);
-	EXPECT_TRUE(strstr(r.err, "no object named 'secret'\n1 name not readable\n") != NULL);
+	EXPECT_TRUE(strstr(r.err, "no object named 'secret'\n"
+				  "1 name not readable: see `ipc-inspect names'\n") != NULL);
 	run_free(&r);
 	kipc_shm_close(s);
 }
@@ -221,6 +222,57 @@ TEST_F(names, none_is_started)
 	EXPECT_TRUE(strstr(r.err, "the broker of names: Operation not permitted\n") != NULL);
 	run_free(&r);
 	ASSERT_EQ(0, chmod(self->dir.path, 0700));
+}
+
+static void expect_run(struct run r, int code, const char *out, const char *err)
+{
+	EXPECT_EQ(code, r.code);
+	EXPECT_STREQ(out, r.out);
+	EXPECT_STREQ(err, r.err);
+	run_free(&r);
+}
+
+/* Root's folder looks like nobody's in there; arg: that one is in a folder of root's. */
+static int look_from_namespace(void *arg)
+{
+	const char *build = getenv("KIPC_BUILD");
+	char outer[80], line[128];
+
+	ASSERT_EQ(0, chdir(build ? build : "out"));
+	setenv("KIPC_BUILD", ".", 1);
+	setenv("LD_LIBRARY_PATH", ".", 1);
+	become(&bob);
+	enter_namespace();
+	snprintf(line, sizeof(line), "%s\n", name);
+	expect_run(inspect("list", "-n", "-r", "-o", "NAME", name), 0, line, "");
+	/* anybody could have put this one where it is */
+	snprintf(outer, sizeof(outer), "%.*s", (int)(strrchr(arg, '/') - (char *)arg), (char *)arg);
+	setenv("KIPC_RUNTIME_DIR", outer, 1);
+	snprintf(line, sizeof(line), "ipc-inspect: no object named '%s'\n", name);
+	expect_run(inspect("list", name), 1, "",
+		   strcat(line, "the broker of names: Operation not permitted\n"));
+	return 0;
+}
+
+TEST_F(names, from_a_user_namespace)
+{
+	KIPC_OPTS(kipc_queue_opts, opts, .mode = 0666);
+	struct names_dir outer = self->dir;
+
+	if (geteuid())
+		SKIP("only root can be two users");
+	if (!namespaces_allowed())
+		SKIP("user namespaces are not allowed here");
+	leave(&self->q);
+	names_kill(&self->dir);
+	strcat(self->dir.path, "/run");
+	ASSERT_EQ(0, mkdir(self->dir.path, 0755));
+	setenv("KIPC_RUNTIME_DIR", self->dir.path, 1);
+	ASSERT_EQ(0, kipc_queue_create(name, &opts, &self->q));
+	leave(&self->q);
+	ksft_join(ksft_fork(look_from_namespace, self->dir.path));
+	names_end(&self->dir);
+	self->dir = outer;
 }
 
 TEST_HARNESS_MAIN

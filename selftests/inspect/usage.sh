@@ -112,6 +112,8 @@ check "help names the commands" exits 0 "show     OBJECT..." --help
 check "every command has help and refuses unknown options" commands_explain_themselves
 check "features" features
 check "features take no objects" silent 2 "are not an object's" features pid:$$
+check "names take no objects" silent 2 "only names can be looked for" names pid:$$
+check "names take no process" silent 2 "names has no option -p" names -p $$
 check "JSON, an object a line" json_lines
 check "help of a command" exits 0 "Usage: ipc-inspect show" show -h
 check "help explains the columns" exits 0 "HOLDERS    processes" list --help

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/pidfd.h>
@@ -264,5 +265,59 @@ NAMES_KIND(queue, struct kipc_queue, kipc_queue_object, queue_mark, queue_find);
 NAMES_KIND(shm, struct kipc_shm, kipc_shm_object, shm_mark, shm_find);
 NAMES_KIND(array, struct kipc_array, kipc_array_object, array_mark, array_find);
 NAMES_KIND(manager, struct kipc_manager, kipc_manager_object, manager_mark, manager_find);
+
+/* A process that has the object "thing" open. */
+struct names_holder {
+	const struct names_kind *kind;
+	uint32_t ready, marked;
+};
+
+/* Not to be looked into, as a set-user-ID program would be; its lock says that it lives. */
+static inline int names_hide(void *arg)
+{
+	struct names_holder *h = arg;
+	struct kipc_object *obj, *none;
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (h->kind->open("thing", 0, &obj) || h->kind->mark(obj))
+		return 1;
+	prctl(PR_SET_DUMPABLE, 0);
+	__atomic_store_n(&h->ready, 1, __ATOMIC_RELEASE);
+	sigwait(&set, &sig);
+	/* any use of names, also one that finds nothing */
+	return h->kind->open("other", 0, &none) == -ENOENT ? 0 : 2;
+}
+
+static inline void names_become_nobody(const struct names_dir *d)
+{
+	if (geteuid())
+		return;
+	/* root may look into everything */
+	ASSERT_EQ(0, chown(d->path, 65534, 65534));
+	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
+	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
+	prctl(PR_SET_DUMPABLE, 1);
+}
+
+/* The broker dies while only a process that nobody may look into has the object. */
+static inline pid_t names_hidden_holder(const struct names_dir *d, const struct names_kind *k)
+{
+	struct names_holder *h = ksft_shared(sizeof(*h));
+	struct kipc_object *obj = NULL;
+	pid_t pid;
+
+	names_become_nobody(d);
+	h->kind = k;
+	ASSERT_EQ(0, k->create("thing", 0, 0, &obj));
+	pid = ksft_fork(names_hide, h);
+	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&h->ready, __ATOMIC_ACQUIRE), 10000));
+	kipc_object_close(obj);
+	names_kill(d);
+	return pid;
+}
 
 #endif

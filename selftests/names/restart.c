@@ -3,8 +3,6 @@
  * kill -9 of the broker: who has objects open notices nothing, and the next broker has every name
  * whose object some process still holds.
  */
-#include <sys/prctl.h>
-
 #include "names.h"
 
 FIXTURE(restart) {
@@ -47,15 +45,10 @@ TEST_F(restart, held_by_who_asks)
 	EXPECT_EQ(-ENOENT, k->open("thing", 0, &b));
 }
 
-struct holder {
-	const struct names_kind *kind;
-	uint32_t ready, marked;
-};
-
 /* Holds it, and never uses a name again. */
 static int hold(void *arg)
 {
-	struct holder *h = arg;
+	struct names_holder *h = arg;
 	struct kipc_object *obj;
 
 	if (h->kind->open("thing", 0, &obj))
@@ -67,7 +60,7 @@ static int hold(void *arg)
 		pause();
 }
 
-static pid_t start_holder(const struct names_kind *k, struct holder *h)
+static pid_t start_holder(const struct names_kind *k, struct names_holder *h)
 {
 	pid_t pid;
 
@@ -80,7 +73,7 @@ static pid_t start_holder(const struct names_kind *k, struct holder *h)
 TEST_F(restart, held_by_another)
 {
 	const struct names_kind *k = variant->kind;
-	struct holder *h = ksft_shared(sizeof(*h));
+	struct names_holder *h = ksft_shared(sizeof(*h));
 	struct kipc_object *obj = NULL;
 	pid_t pid;
 
@@ -116,65 +109,17 @@ TEST_F(restart, unlinked_is_not_revived)
 	EXPECT_EQ(0, k->find(obj));
 }
 
-/* Not to be looked into, as a set-user-ID program would be; its lock says that it lives. */
-static int hide(void *arg)
-{
-	struct holder *h = arg;
-	struct kipc_object *obj, *none;
-	sigset_t set;
-	int sig;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	if (h->kind->open("thing", 0, &obj) || h->kind->mark(obj))
-		return 1;
-	prctl(PR_SET_DUMPABLE, 0);
-	__atomic_store_n(&h->ready, 1, __ATOMIC_RELEASE);
-	sigwait(&set, &sig);
-	/* any use of names, also one that finds nothing */
-	return h->kind->open("other", 0, &none) == -ENOENT ? 0 : 2;
-}
-
-static void become_nobody(const struct names_dir *d)
-{
-	if (geteuid())
-		return;
-	/* root may look into everything */
-	ASSERT_EQ(0, chown(d->path, 65534, 65534));
-	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
-	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
-	prctl(PR_SET_DUMPABLE, 1);
-}
-
 static int is_lost(const struct kipc_name *name, void *arg)
 {
 	(void)arg;
 	return name->lost ? 4711 : 4712;
 }
 
-/* The broker dies while only a process that nobody may look into has the object. */
-static pid_t hidden_holder(const struct names_dir *d, const struct names_kind *k)
-{
-	struct holder *h = ksft_shared(sizeof(*h));
-	struct kipc_object *obj = NULL;
-	pid_t pid;
-
-	become_nobody(d);
-	h->kind = k;
-	ASSERT_EQ(0, k->create("thing", 0, 0, &obj));
-	pid = ksft_fork(hide, h);
-	ASSERT_TRUE(ksft_wait_for(__atomic_load_n(&h->ready, __ATOMIC_ACQUIRE), 10000));
-	kipc_object_close(obj);
-	names_kill(d);
-	return pid;
-}
-
 TEST_F(restart, held_by_one_that_hides)
 {
 	const struct names_kind *k = variant->kind;
 	struct kipc_object *obj = NULL;
-	pid_t pid = hidden_holder(&self->dir, k);
+	pid_t pid = names_hidden_holder(&self->dir, k);
 
 	/* the name is kept for it */
 	EXPECT_EQ(-EAGAIN, k->open("thing", 0, &obj));
@@ -192,7 +137,7 @@ TEST_F(restart, hidden_one_dies)
 {
 	const struct names_kind *k = variant->kind;
 	struct kipc_object *obj = NULL;
-	pid_t pid = hidden_holder(&self->dir, k);
+	pid_t pid = names_hidden_holder(&self->dir, k);
 
 	EXPECT_EQ(-EAGAIN, k->open("thing", 0, &obj));
 	ksft_kill(pid);
@@ -202,7 +147,7 @@ TEST_F(restart, hidden_one_dies)
 
 static int create_tied(void *arg)
 {
-	struct holder *h = arg;
+	struct names_holder *h = arg;
 	struct kipc_object *obj;
 
 	if (h->kind->create("thing", KIPC_NAME_TIED, 0, &obj) || h->kind->mark(obj))
@@ -216,7 +161,7 @@ static int create_tied(void *arg)
 TEST_F(restart, tied)
 {
 	const struct names_kind *k = variant->kind;
-	struct holder *h = ksft_shared(sizeof(*h));
+	struct names_holder *h = ksft_shared(sizeof(*h));
 	struct kipc_object *obj = NULL, *none;
 	pid_t pid;
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* User namespaces: who comes out of one, a broker in one, and whose folder counts in there. */
-#include <sched.h>
-
 #include "users.h"
 
 FIXTURE(userns) {
@@ -17,30 +15,6 @@ FIXTURE_SETUP(userns)
 FIXTURE_TEARDOWN(userns)
 {
 	names_end(&self->dir);
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	ASSERT_GE(fd, 0);
-	ASSERT_EQ((ssize_t)strlen(text), write(fd, text, strlen(text)));
-	close(fd);
-}
-
-/* We become root of a namespace in which nobody but we has a number. */
-static void enter_namespace(void)
-{
-	char map[32], gid_map[32];
-
-	snprintf(map, sizeof(map), "0 %u 1", geteuid());
-	snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
-	if (unshare(CLONE_NEWUSER))
-		ksft_child_exit(77);
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", map);
-	write_file("/proc/self/gid_map", gid_map);
-	ASSERT_EQ(0, geteuid());
 }
 
 static int in_namespace(void *arg)
@@ -63,18 +37,6 @@ static int unlink_bobs(void *arg)
 {
 	(void)arg;
 	return kipc_shm_unlink("bobs");
-}
-
-static bool namespaces_allowed(void)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		if (setresuid(BOB, BOB, BOB))
-			_exit(1);
-		_exit(unshare(CLONE_NEWUSER) ? 1 : 0);
-	}
-	return !ksft_wait(pid);
 }
 
 TEST_F(userns, root_in_there)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Users that are nobody, and a broker of root's in a folder that all may enter, as the instance of
- * the whole system is.
+ * Users that are nobody, user namespaces, and a broker of root's in a folder that all may enter, as
+ * the instance of the whole system is.
  */
 #ifndef SELFTESTS_NAMES_USERS_H
 #define SELFTESTS_NAMES_USERS_H
 
 #include <grp.h>
+#include <sched.h>
 #include <sys/prctl.h>
 
 #include "raw.h"
@@ -58,6 +59,42 @@ static inline void begin(struct names_dir *d)
 		SKIP("only root can be two users");
 	names_begin(d);
 	ASSERT_EQ(0, chmod(d->path, 0755));
+}
+
+static inline void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ((ssize_t)strlen(text), write(fd, text, strlen(text)));
+	close(fd);
+}
+
+/* We become root of a namespace in which nobody but we has a number. */
+static inline void enter_namespace(void)
+{
+	char map[32], gid_map[32];
+
+	snprintf(map, sizeof(map), "0 %u 1", geteuid());
+	snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
+	if (unshare(CLONE_NEWUSER))
+		ksft_child_exit(77);
+	write_file("/proc/self/setgroups", "deny");
+	write_file("/proc/self/uid_map", map);
+	write_file("/proc/self/gid_map", gid_map);
+	ASSERT_EQ(0, geteuid());
+}
+
+static inline bool namespaces_allowed(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setresuid(BOB, BOB, BOB))
+			_exit(1);
+		_exit(unshare(CLONE_NEWUSER) ? 1 : 0);
+	}
+	return !ksft_wait(pid);
 }
 
 /* A broker with these options, started by hand. */

@@ -16,6 +16,8 @@
 
 #include <kipc/names.h>
 
+#include "names/trust.h"
+
 /* A broker answers at once, or is stopped. */
 #define PATIENCE_S	2
 
@@ -31,7 +33,7 @@ static int open_folder(void)
 	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (!fstat(fd, &st) && (!st.st_uid || st.st_uid == geteuid()) && !(st.st_mode & 022))
+	if (!fstat(fd, &st) && __kipc_folder_safe(fd, &st))
 		return fd;
 	close(fd);
 	return -EPERM;
@@ -51,7 +53,7 @@ int broker_connect(void)
 	if (!r && (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
 		   setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
 		   connect(sock, (struct sockaddr *)&addr, sizeof(addr))))
-		r = -errno;
+		r = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	close(dir);
 	if (r && sock >= 0)
 		close(sock);

@@ -73,6 +73,11 @@ char *column_opt_u64(const void *row, const struct column *c, const struct forma
 	return MEMBER(uint64_t) == ABSENT ? NULL : column_u64(row, c, f);
 }
 
+char *column_opt_hex64(const void *row, const struct column *c, const struct format *f)
+{
+	return MEMBER(uint64_t) == ABSENT ? NULL : column_hex64(row, c, f);
+}
+
 char *column_opt_bytes(const void *row, const struct column *c, const struct format *f)
 {
 	return MEMBER(uint64_t) == ABSENT ? NULL : column_bytes(row, c, f);
@@ -130,7 +135,7 @@ const char *column_color(const struct column *c, const char *text, const struct 
 		{ "damaged", "\033[31m" },	{ "dead", "\033[31m" },
 		{ "torn", "\033[31m" },		{ "needs repair", "\033[33m" },
 		{ "full", "\033[33m" },		{ "orphan", "\033[33m" },
-		{ "stopped", "\033[33m" },
+		{ "stopped", "\033[33m" },	{ "lost", "\033[33m" },
 	};
 
 	if (!f->color || !(c->flags & COLUMN_STATE))

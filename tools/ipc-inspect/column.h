@@ -61,6 +61,7 @@ char *column_bytes(const void *row, const struct column *c, const struct format 
 char *column_bool(const void *row, const struct column *c, const struct format *f);
 /* uint64_t, ABSENT for none */
 char *column_opt_u64(const void *row, const struct column *c, const struct format *f);
+char *column_opt_hex64(const void *row, const struct column *c, const struct format *f);
 char *column_opt_bytes(const void *row, const struct column *c, const struct format *f);
 /* uint64_t seconds, ABSENT for none */
 char *column_duration(const void *row, const struct column *c, const struct format *f);

@@ -60,7 +60,7 @@ extern const struct command *const commands[];	/* ends with NULL */
 extern const struct command command_list, command_show, command_check,
 	command_features, command_dump, command_stats, command_locks,
 	command_top, command_record, command_replay, command_gc,
-	command_trace;
+	command_trace, command_names;
 
 /* option.c: the command line.  -1: run *cmd; else the exit code of the program. */
 int parse_command_line(const struct command **cmd, struct invocation *inv, int argc, char **argv);

@@ -30,6 +30,16 @@ _ipc_inspect_objects()
 	done | sort -u
 }
 
+_ipc_inspect_operands()	# program, command or nothing
+{
+	[ -n "$2" ] || _ipc_inspect_commands "$1"
+	if [ "$2" = names ]; then
+		"$1" names -n -r -o NAME 2>/dev/null | sort -u
+	else
+		_ipc_inspect_objects "$1"
+	fi
+}
+
 # Replies with those of the words that begin with the second argument; what stands before a colon
 # is a word of its own for bash.
 _ipc_inspect_reply()
@@ -88,8 +98,7 @@ _ipc_inspect()
 	-*)	_ipc_inspect_reply "$(_ipc_inspect_options "$program" "$command")" "$cur" ;;
 	*/*)	mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		compopt -o filenames 2>/dev/null ;;
-	*)	_ipc_inspect_reply "$([ -n "$command" ] || _ipc_inspect_commands "$program"
-				      _ipc_inspect_objects "$program")" "$cur" ;;
+	*)	_ipc_inspect_reply "$(_ipc_inspect_operands "$program" "$command")" "$cur" ;;
 	esac
 }
 

@@ -22,13 +22,6 @@ struct row {
 
 #define ROW(member) offsetof(struct row, member)
 
-static char *print_id(const void *row, const struct column *c, const struct format *f)
-{
-	return *(const uint64_t *)((const char *)row + c->offset) == ABSENT ?
-		       NULL :
-		       column_hex64(row, c, f);
-}
-
 static char *print_object(const void *row, const struct column *c, const struct format *f)
 {
 	const struct row *r = row;
@@ -83,7 +76,7 @@ static const struct column columns[] = {
 	{ "KIND", "kind", COLUMN_STRING, SHOWN, column_str, ROW(kind),
 	  "queue, pipe, shm, array or manager" },
 	{ "NAME", "name", COLUMN_STRING, SHOWN, print_name, ROW(name), "- when anonymous" },
-	{ "ID", "id", COLUMN_STRING, SHOWN, print_id, ROW(id),
+	{ "ID", "id", COLUMN_STRING, SHOWN, column_opt_hex64, ROW(id),
 	  "random number that names the object, in hexadecimal" },
 	{ "OBJECT", "object", COLUMN_STRING, SHOWN, print_object, 0,
 	  "PID:FD, a descriptor of it: to be given to show" },

@@ -9,6 +9,7 @@
 
 const struct command *const commands[] = {
 	&command_list,
+	&command_names,
 	&command_show,
 	&command_dump,
 	&command_stats,

@@ -74,8 +74,9 @@ static void help(const struct command *cmd)
 			printf("  %-8s %-24s %s\n", (*c)->name, (*c)->args, (*c)->help);
 		puts("\nWithout a command: list.  ipc-inspect COMMAND --help says more.");
 	}
-	puts("\nAn OBJECT is PID:FD, a descriptor of a process; pid:PID, all that it has; the name of\n"
-	     "an object; or the path of an image that `dump --save' wrote.");
+	if (!cmd || strstr(cmd->args, "OBJECT"))
+		puts("\nAn OBJECT is PID:FD, a descriptor of a process; pid:PID, all that it has; the "
+		     "name of\nan object; or the path of an image that `dump --save' wrote.");
 	if (cmd && cmd->notes)
 		printf("\n%s\n", cmd->notes);
 	puts("\nOptions:");

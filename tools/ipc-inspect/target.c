@@ -252,8 +252,8 @@ static void report_names(const struct objects *objects)
 	if (objects->names_error)
 		fprintf(stderr, "the broker of names: %s\n", strerror(-objects->names_error));
 	if (objects->refused_names)
-		fprintf(stderr, "%d name%s not readable\n", objects->refused_names,
-			objects->refused_names == 1 ? "" : "s");
+		fprintf(stderr, "%d name%s not readable: see `ipc-inspect names'\n",
+			objects->refused_names, objects->refused_names == 1 ? "" : "s");
 }
 
 static void report_refused(const struct objects *objects)

@@ -5,49 +5,32 @@
  * The broker's own word is not the last one: to attach, a process opens the memfd anew through
  * /proc, and the kernel applies the same rules to it.
  *
- * In a user namespace, users whose number isn't mapped all look like one, "nobody".  They aren't:
- * such a number owns nothing here and is in no group.
+ * The number that in a user namespace stands for all users who have none there (names/trust.h) owns
+ * nothing here and is in no group.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "names/trust.h"
 #include "tools/kipcd/kipcd.h"
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS	59
 #endif
 
-/* The number that stands for all that have none here; (uint32_t)-1: every number is one. */
+/* What stands for all that have no number here: asked for once. */
 static uint32_t nobody(void)
 {
 	static uint32_t answer;
 	static bool known;
-	unsigned int first, outside, count, overflow = 65534;
-	FILE *f;
 
-	if (known)
-		return answer;
+	if (!known)
+		answer = __kipc_nobody();
 	known = true;
-	answer = (uint32_t)-1;
-	f = fopen("/proc/self/uid_map", "re");
-	if (f && fscanf(f, "%u %u %u", &first, &outside, &count) == 3 && !first && !outside &&
-	    count == (uint32_t)-1) {
-		fclose(f);
-		return answer;
-	}
-	if (f)
-		fclose(f);
-	f = fopen("/proc/sys/kernel/overflowuid", "re");
-	if (f && fscanf(f, "%u", &overflow) != 1)
-		overflow = 65534;
-	if (f)
-		fclose(f);
-	answer = overflow;
 	return answer;
 }
 
