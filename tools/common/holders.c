@@ -214,6 +214,8 @@ static int names(struct objects *o)
 				close(fds[k]);
 			if (r > 0)
 				found_name(o, fds[0], entry[i].kind);
+			else if (r == -ETIMEDOUT)
+				n = r;		/* stopped: it won't answer the next one either */
 			else if (r != -ENOENT)
 				o->refused_names++;
 		}

@@ -206,7 +206,8 @@ static void fill_entry(struct kipc_broker_entry *out, const struct entry *e)
 		.kind = e->rec.kind,
 		.flags = e->rec.flags | (entry_lost(e) ? KIPC_BROKER_LOST : 0),
 		.created_ns = e->rec.created_ns,
-		.id = e->rec.id,
+		/* a listener's is the proof that it is the same one: nobody else's business */
+		.id = e->rec.kind == KIPC_SEG_PIPE ? 0 : e->rec.id,
 	};
 	memcpy(out->name, e->rec.name, sizeof(out->name));
 	access_of(e, out);

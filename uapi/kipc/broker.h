@@ -95,7 +95,7 @@ struct kipc_broker_entry {
 	__u32	reserved1;
 	__u64	size;		/* bytes of the segment; 0: a listener */
 	__u64	created_ns;	/* CLOCK_REALTIME */
-	__u64	id;		/* of the segment */
+	__u64	id;		/* of the segment; 0: a listener */
 	char	name[KIPC_BROKER_NAME];
 };
 

@@ -69,7 +69,7 @@ struct kipc_name {
 				   looked into; it is back once one of them uses a name */
 	uint64_t size;		/* bytes of the segment; 0: a listener */
 	uint64_t created_ns;	/* CLOCK_REALTIME */
-	uint64_t id;		/* as in the object's own header */
+	uint64_t id;		/* as in the object's own header; 0: a listener */
 };
 
 /*
