@@ -29,6 +29,16 @@ __attribute__((unused)) static void skip_without_tool(void)
 		SKIP("ipc-inspect was not built");
 }
 
+/* For users that may not get to where the tool was built: from here on it is run from the inside. */
+__attribute__((unused)) static void go_to_the_tool(void)
+{
+	const char *build = getenv("KIPC_BUILD");
+
+	ASSERT_EQ(0, chdir(build ? build : "out"));
+	setenv("KIPC_BUILD", ".", 1);
+	setenv("LD_LIBRARY_PATH", ".", 1);
+}
+
 static char *slurp(int fd)
 {
 	struct stat st;

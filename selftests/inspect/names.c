@@ -235,12 +235,9 @@ static void expect_run(struct run r, int code, const char *out, const char *err)
 /* Root's folder looks like nobody's in there; arg: that one is in a folder of root's. */
 static int look_from_namespace(void *arg)
 {
-	const char *build = getenv("KIPC_BUILD");
 	char outer[80], line[128];
 
-	ASSERT_EQ(0, chdir(build ? build : "out"));
-	setenv("KIPC_BUILD", ".", 1);
-	setenv("LD_LIBRARY_PATH", ".", 1);
+	go_to_the_tool();
 	become(&bob);
 	enter_namespace();
 	snprintf(line, sizeof(line), "%s\n", name);

@@ -239,6 +239,7 @@ TEST_F(names, lost)
 	struct run r;
 	pid_t pid;
 
+	go_to_the_tool();
 	pid = names_hidden_holder(&self->dir, &shm_kind);
 	/* no broker: none is started, so there is nobody who knows the name */
 	expect_run(inspect("names"), 0, "", "");

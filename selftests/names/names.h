@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/pidfd.h>
 #include <sys/un.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,10 +294,43 @@ static inline int names_hide(void *arg)
 	return h->kind->open("other", 0, &none) == -ENOENT ? 0 : 2;
 }
 
-static inline void names_become_nobody(const struct names_dir *d)
+/* A copy of a program or a library, open for changes to its rights. */
+static inline int names_copy_file(const char *file, const char *copy)
+{
+	int from = open(file, O_RDONLY | O_CLOEXEC);
+	int to = open(copy, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	struct stat st;
+	ssize_t n;
+
+	ASSERT_EQ(0, fstat(from, &st));
+	for (off_t left = st.st_size; left; left -= n) {
+		n = sendfile(to, from, NULL, (size_t)left);
+		ASSERT_GT(n, 0);
+	}
+	close(from);
+	return to;
+}
+
+/* The broker's program, for users that may not get to where this was built: in the runtime folder. */
+static inline void names_move_program(struct names_dir *d)
+{
+	const char *slash = strrchr(d->kipcd, '/');
+	char from[sizeof(d->kipcd) + 32], to[80];
+
+	snprintf(from, sizeof(from), "%.*s/libkipc.so.0", (int)(slash - d->kipcd), d->kipcd);
+	snprintf(to, sizeof(to), "%s/libkipc.so.0", d->path);
+	close(names_copy_file(from, to));
+	snprintf(to, sizeof(to), "%s/kipcd", d->path);
+	close(names_copy_file(d->kipcd, to));
+	snprintf(d->kipcd, sizeof(d->kipcd), "%s", to);
+	setenv("KIPC_KIPCD", d->kipcd, 1);
+}
+
+static inline void names_become_nobody(struct names_dir *d)
 {
 	if (geteuid())
 		return;
+	names_move_program(d);
 	/* root may look into everything */
 	ASSERT_EQ(0, chown(d->path, 65534, 65534));
 	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
@@ -304,7 +339,7 @@ static inline void names_become_nobody(const struct names_dir *d)
 }
 
 /* The broker dies while only a process that nobody may look into has the object. */
-static inline pid_t names_hidden_holder(const struct names_dir *d, const struct names_kind *k)
+static inline pid_t names_hidden_holder(struct names_dir *d, const struct names_kind *k)
 {
 	struct names_holder *h = ksft_shared(sizeof(*h));
 	struct kipc_object *obj = NULL;

@@ -147,6 +147,7 @@ TEST_F(userns, broker_in_there)
 
 	if (!namespaces_allowed())
 		SKIP("user namespaces are not allowed here");
+	names_move_program(&self->dir);
 	strcat(inner.path, "/bob");
 	ASSERT_EQ(0, mkdir(inner.path, 0700));
 	ASSERT_EQ(0, chown(inner.path, BOB, BOB));
