@@ -19,12 +19,24 @@ struct state {
 	uint64_t seq[2];
 };
 
+static void copy_step(struct fuzz_input *in, struct kipc_shm *m)
+{
+	uint64_t to = fuzz_number(in), from = fuzz_number(in), len = fuzz_number(in);
+	bool good = to <= SHM_SIZE && from <= SHM_SIZE && len <= SHM_SIZE - to &&
+		    len <= SHM_SIZE - from;
+
+	fuzz_assert(kipc_shm_copy(m, to, m, from, len) == (good ? 0 : -ERANGE));
+}
+
 static void shm_step(struct state *s, struct fuzz_input *in, struct kipc_shm *m, int which)
 {
 	struct kipc_shm_stat st = { .sz = sizeof(st) };
 
 	fuzz_assert(kipc_shm_size(m) == SHM_SIZE);
-	switch (fuzz_u8(in) % 13) {
+	switch (fuzz_u8(in) % 14) {
+	case 13:
+		copy_step(in, m);
+		break;
 	case 9:
 		kipc_shm_lock_shared(m, fuzz_timeout(in));
 		break;

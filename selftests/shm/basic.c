@@ -79,6 +79,56 @@ TEST(null_arguments)
 	kipc_shm_close(s);
 }
 
+/* All or nothing, and what was asked for, also where it overlaps. */
+TEST(copies)
+{
+	KIPC_OPTS(kipc_shm_opts, grows, .max_size = 9000);
+	struct kipc_shm *a, *b;
+	char buf[200], *p;
+
+	ASSERT_EQ(0, kipc_shm_create(NULL, 5000, &grows, &a));
+	ASSERT_EQ(0, kipc_shm_create(NULL, 100, NULL, &b));
+	p = kipc_shm_addr(a);
+	EXPECT_EQ(0, kipc_shm_write(a, 4990, "0123456789", 10));
+	EXPECT_EQ(0, memcmp(p + 4990, "0123456789", 10));
+	EXPECT_EQ(0, kipc_shm_read(a, 4993, buf, 7));
+	EXPECT_EQ(0, memcmp(buf, "3456789", 7));
+	EXPECT_EQ(0, kipc_shm_copy(a, 4992, a, 4990, 8));
+	EXPECT_EQ(0, memcmp(p + 4990, "0101234567", 10));
+	EXPECT_EQ(0, kipc_shm_copy(b, 90, a, 4990, 10));
+	EXPECT_EQ(0, memcmp((char *)kipc_shm_addr(b) + 90, "0101234567", 10));
+
+	/* nothing of what isn't inside as a whole */
+	EXPECT_EQ(-ERANGE, kipc_shm_write(a, 4991, "xxxxxxxxxx", 10));
+	EXPECT_EQ(0, memcmp(p + 4990, "0101234567", 10));
+	EXPECT_EQ(-ERANGE, kipc_shm_read(a, 5001, buf, 0));
+	EXPECT_EQ(-ERANGE, kipc_shm_read(a, SIZE_MAX, buf, 2));
+	EXPECT_EQ(-ERANGE, kipc_shm_read(a, 2, buf, SIZE_MAX));
+	EXPECT_EQ(-ERANGE, kipc_shm_copy(b, 91, a, 0, 10));
+	EXPECT_EQ(-ERANGE, kipc_shm_copy(b, 0, a, 4991, 10));
+	EXPECT_EQ(0, kipc_shm_read(a, 5000, NULL, 0));
+	EXPECT_EQ(0, kipc_shm_write(a, 5000, NULL, 0));
+	EXPECT_EQ(-EINVAL, kipc_shm_read(a, 0, NULL, 1));
+	EXPECT_EQ(-EINVAL, kipc_shm_write(a, 0, NULL, 1));
+	EXPECT_EQ(-EINVAL, kipc_shm_read(NULL, 0, buf, 1));
+	EXPECT_EQ(-EINVAL, kipc_shm_write(NULL, 0, buf, 1));
+	EXPECT_EQ(-EINVAL, kipc_shm_copy(NULL, 0, a, 0, 1));
+	EXPECT_EQ(-EINVAL, kipc_shm_copy(a, 0, NULL, 0, 1));
+
+	/* what it has grown to counts */
+	ASSERT_EQ(0, kipc_shm_resize(a, 9000));
+	EXPECT_EQ(0, kipc_shm_write(a, 8999, "x", 1));
+	EXPECT_EQ(-ERANGE, kipc_shm_write(a, 9000, "x", 1));
+
+	ASSERT_EQ(0, kipc_shm_seal(a, KIPC_SEAL_WRITE));
+	EXPECT_EQ(-EACCES, kipc_shm_write(a, 0, "x", 1));
+	EXPECT_EQ(-EACCES, kipc_shm_copy(a, 0, b, 0, 1));
+	EXPECT_EQ(0, kipc_shm_copy(b, 0, a, 8999, 1));
+	EXPECT_EQ('x', *(char *)kipc_shm_addr(b));
+	kipc_shm_close(a);
+	kipc_shm_close(b);
+}
+
 TEST(names)
 {
 	char longest[65];

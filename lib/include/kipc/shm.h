@@ -172,6 +172,21 @@ KIPC_API void *kipc_shm_addr(const struct kipc_shm *s);
 KIPC_API size_t kipc_shm_size(const struct kipc_shm *s);
 
 /*
+ * Copy len bytes out of the memory, into it, or from one place of shared memory to another (of the same
+ * one, too), if they are all inside right now, see kipc_shm_size(); otherwise nothing.  What overlaps is
+ * copied as memmove(3) does.  Take no lock: what others write meanwhile may come by halves.
+ *
+ * offset, to, from	bytes from kipc_shm_addr() on
+ *
+ * 0; -EINVAL (a NULL; that of buf only if len isn't 0), -ERANGE (not all inside), -EACCES (what is to be
+ * written is read-only).  Don't block.  Since 0.1.
+ */
+KIPC_API int kipc_shm_read(const struct kipc_shm *s, size_t offset, void *buf, size_t len);
+KIPC_API int kipc_shm_write(struct kipc_shm *s, size_t offset, const void *buf, size_t len);
+KIPC_API int kipc_shm_copy(struct kipc_shm *dst, size_t to, const struct kipc_shm *src, size_t from,
+			   size_t len);
+
+/*
  * Makes it larger, for every process that has it; nothing moves, kipc_shm_addr() stays what it is
  * everywhere.  What is new is zeroed, as long as nobody wrote there before his time.  Others see it
  * with their next kipc_shm_size(); tell them when to look.
