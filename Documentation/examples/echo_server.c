@@ -81,12 +81,12 @@ static void client(void *arg)
 }
 
 /*
- * Goes on with one connection as far as it goes; how many messages went back, or < 0: it is over.
+ * Goes on with one connection as far as it goes, and counts the messages that went back.  < 0: it is
+ * over, though some may have gone back before.
  */
-static long serve(struct kipc_waitset *ws, struct connection *c)
+static long serve(struct kipc_waitset *ws, struct connection *c, long *echoed)
 {
 	bool was_pending = c->len >= 0;
-	long echoed = 0;
 	long r;
 
 	for (;;) {
@@ -100,7 +100,7 @@ static long serve(struct kipc_waitset *ws, struct connection *c)
 		if (r < 0)
 			return r;
 		c->len = -EAGAIN;
-		echoed++;
+		++*echoed;
 	}
 	if (c->len < 0 && c->len != -EAGAIN)
 		return c->len;
@@ -108,7 +108,7 @@ static long serve(struct kipc_waitset *ws, struct connection *c)
 		check(kipc_waitset_modify(ws, c->id,
 					  c->len >= 0 ? KIPC_WRITABLE : KIPC_READABLE),
 		      "modify");
-	return echoed;
+	return 0;
 }
 
 static void server(void)
@@ -127,12 +127,10 @@ static void server(void)
 
 		for (int i = 0; i < ready; i++) {
 			struct connection *c = events[i].data;
-			long r = serve(ws, c);
+			long r = serve(ws, c, &echoed);
 
-			if (r >= 0) {
-				echoed += r;
+			if (!r)
 				continue;
-			}
 			if (r != -EPIPE)
 				check(r, "echo");
 			/* hung up: first out of the set, then closed */
