@@ -82,7 +82,7 @@ include build/flags.mk build/install.mk build/trace.mk
 # ---- the goals ----
 
 .PHONY: all lib tools examples tests check demo deps clean help FORCE deps-there
-.PHONY: headers-check symbols-check format-check models
+.PHONY: headers-check symbols-check models
 
 all: lib tools examples
 lib: $(SHARED) $(LINKS) $(STATIC) $(O)/libkipc.pc
@@ -108,11 +108,6 @@ headers-check: | deps-there
 symbols-check: $(SHARED)
 	$(Q)$(TEST_ENV) selftests/build/symbols.sh
 
-format-check:
-	$(Q)clang-format --dry-run -Werror \
-		$(wildcard lib/*/*.[ch] lib/include/kipc/*.h uapi/kipc/*.h tools/*/*.[ch]) \
-		$(wildcard selftests/*/*.[ch] Documentation/examples/*.c)
-
 # Minutes, not seconds: not part of check.
 models:
 	$(Q)command -v spin >/dev/null || build/deps.sh install models
@@ -127,7 +122,7 @@ clean:
 help:
 	@echo 'all lib tools examples tests       build'
 	@echo 'check demo                         build and run; install what is missing'
-	@echo 'headers-check symbols-check        parts of check; format-check'
+	@echo 'headers-check symbols-check        parts of check'
 	@echo 'models                             check the protocols with spin (MODELS="lock queue")'
 	@echo 'crash fuzz linearize soak          longer runs of what check has a short one of'
 	@echo 'install uninstall install-headers install-man'
