@@ -2,16 +2,6 @@
 /* Moving elements: fill, copy between orders, whole contents in and out. */
 #include "elements.h"
 
-static struct kipc_array *make(enum kipc_dtype dtype, unsigned int ndim, const uint64_t *shape,
-			       uint32_t flags)
-{
-	KIPC_OPTS(kipc_array_opts, o, .flags = flags);
-	struct kipc_array *a = NULL;
-
-	ASSERT_EQ(0, kipc_array_create(NULL, dtype, ndim, shape, &o, &a));
-	return a;
-}
-
 TEST(copy_between_orders)
 {
 	static const uint32_t orders[] = { 0, KIPC_ARRAY_FORTRAN };

@@ -25,6 +25,16 @@ static inline void element(uint8_t *bytes, size_t itemsize, uint64_t n, uint64_t
 	}
 }
 
+static inline struct kipc_array *make(enum kipc_dtype dtype, unsigned int ndim,
+				      const uint64_t *shape, uint32_t flags)
+{
+	KIPC_OPTS(kipc_array_opts, o, .flags = flags);
+	struct kipc_array *a = NULL;
+
+	ASSERT_EQ(0, kipc_array_create(NULL, dtype, ndim, shape, &o, &a));
+	return a;
+}
+
 /* The next index in C order; false after the last one. */
 static inline bool next_index(uint64_t *index, const uint64_t *shape, unsigned int ndim)
 {

@@ -71,16 +71,6 @@ static int count_files(const char *path)
 	return n;
 }
 
-static struct kipc_array *make(enum kipc_dtype dtype, unsigned int ndim, const uint64_t *shape,
-			       uint32_t flags)
-{
-	KIPC_OPTS(kipc_array_opts, o, .flags = flags);
-	struct kipc_array *a = NULL;
-
-	ASSERT_EQ(0, kipc_array_create(NULL, dtype, ndim, shape, &o, &a));
-	return a;
-}
-
 /* ---- there and back ---- */
 
 TEST_F(npy, there_and_back)

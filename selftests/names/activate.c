@@ -169,49 +169,37 @@ static void restart(struct __ksft_self_of_activated *self)
 
 TEST_F(activated, used_as_ever)
 {
-	static const struct names_kind *const kinds[] = { &queue_kind, &shm_kind, &array_kind,
-							  &manager_kind };
-	struct kipc_object *a = NULL, *b = NULL;
-
-	for (int i = 0; i < 4; i++) {
-		ASSERT_EQ(0, kinds[i]->create("thing", 0, 0, &a));
-		ASSERT_EQ(0, kinds[i]->open("thing", 0, &b));
-		EXPECT_EQ(0, kinds[i]->mark(a));
-		EXPECT_EQ(0, kinds[i]->find(b));
-		kipc_object_close(a);
-		kipc_object_close(b);
-	}
+	for (int i = 0; i < 4; i++)
+		names_create_and_find(names_kinds[i]);
 	/* queue: memfd, two eventfds, memfd for reading; the others two memfds */
 	EXPECT_EQ(4 + 3 * 2, self->m->n);
 	for (int i = 0; i < 4; i++)
-		EXPECT_EQ(0, kinds[i]->unlink("thing"));
+		EXPECT_EQ(0, names_kinds[i]->unlink("thing"));
 	EXPECT_EQ(0, self->m->n);
 }
 
 /* What nobody holds but the manager is there again, all of it. */
 TEST_F(activated, killed)
 {
-	static const struct names_kind *const kinds[] = { &queue_kind, &shm_kind, &array_kind,
-							  &manager_kind };
 	KIPC_OPTS(kipc_shm_opts, ro, .flags = KIPC_NAME_RDONLY);
 	struct kipc_object *obj = NULL;
 	struct kipc_shm *s;
 
 	for (int i = 0; i < 4; i++) {
-		ASSERT_EQ(0, kinds[i]->create("thing", 0, 0640, &obj));
-		EXPECT_EQ(0, kinds[i]->mark(obj));
+		ASSERT_EQ(0, names_kinds[i]->create("thing", 0, 0640, &obj));
+		EXPECT_EQ(0, names_kinds[i]->mark(obj));
 		kipc_object_close(obj);
 	}
 	for (int round = 0; round < 3; round++) {
 		restart(self);
 		for (int i = 0; i < 4; i++) {
-			ASSERT_EQ(0, kinds[i]->open("thing", 0, &obj));
-			EXPECT_EQ(0, kinds[i]->find(obj));
+			ASSERT_EQ(0, names_kinds[i]->open("thing", 0, &obj));
+			EXPECT_EQ(0, names_kinds[i]->find(obj));
 			/* who took the message puts it back */
 			if (!i)
-				EXPECT_EQ(0, kinds[i]->mark(obj));
+				EXPECT_EQ(0, names_kinds[i]->mark(obj));
 			kipc_object_close(obj);
-			EXPECT_EQ(-EEXIST, kinds[i]->create("thing", 0, 0, &obj));
+			EXPECT_EQ(-EEXIST, names_kinds[i]->create("thing", 0, 0, &obj));
 		}
 		ASSERT_EQ(0, kipc_shm_open("thing", &ro, &s));
 		kipc_shm_close(s);

@@ -227,21 +227,19 @@ FIXTURE_TEARDOWN(all)
 /* Each kind has names of its own. */
 TEST_F(all, kinds_are_apart)
 {
-	static const struct names_kind *const kinds[] = { &queue_kind, &shm_kind, &array_kind,
-							  &manager_kind };
 	struct kipc_object *obj[4], *o;
 	struct listed l = { .n = 0 };
 
 	for (int i = 0; i < 4; i++) {
-		EXPECT_EQ(-ENOENT, kinds[i]->open("same", 0, &o));
-		ASSERT_EQ(0, kinds[i]->create("same", 0, 0, &obj[i]));
-		EXPECT_EQ(0, kinds[i]->mark(obj[i]));
+		EXPECT_EQ(-ENOENT, names_kinds[i]->open("same", 0, &o));
+		ASSERT_EQ(0, names_kinds[i]->create("same", 0, 0, &obj[i]));
+		EXPECT_EQ(0, names_kinds[i]->mark(obj[i]));
 	}
 	ASSERT_EQ(0, kipc_names_foreach(note, &l));
 	EXPECT_EQ(4, l.n);
 	for (int i = 0; i < 4; i++) {
-		ASSERT_EQ(0, kinds[i]->open("same", 0, &o));
-		EXPECT_EQ(0, kinds[i]->find(o));
+		ASSERT_EQ(0, names_kinds[i]->open("same", 0, &o));
+		EXPECT_EQ(0, names_kinds[i]->find(o));
 		kipc_object_close(o);
 	}
 	EXPECT_EQ(0, kipc_shm_unlink("same"));

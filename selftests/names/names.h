@@ -268,6 +268,22 @@ NAMES_KIND(shm, struct kipc_shm, kipc_shm_object, shm_mark, shm_find);
 NAMES_KIND(array, struct kipc_array, kipc_array_object, array_mark, array_find);
 NAMES_KIND(manager, struct kipc_manager, kipc_manager_object, manager_mark, manager_find);
 
+static __ksft_unused const struct names_kind *const names_kinds[4] = { &queue_kind, &shm_kind,
+								       &array_kind, &manager_kind };
+
+/* Makes "thing" of that kind, and finds in one handle what was left in another. */
+static inline void names_create_and_find(const struct names_kind *kind)
+{
+	struct kipc_object *a = NULL, *b = NULL;
+
+	ASSERT_EQ(0, kind->create("thing", 0, 0, &a));
+	ASSERT_EQ(0, kind->open("thing", 0, &b));
+	EXPECT_EQ(0, kind->mark(a));
+	EXPECT_EQ(0, kind->find(b));
+	kipc_object_close(a);
+	kipc_object_close(b);
+}
+
 /* A process that has the object "thing" open. */
 struct names_holder {
 	const struct names_kind *kind;

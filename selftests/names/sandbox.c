@@ -75,9 +75,6 @@ static int answer(void *arg)
 
 TEST_F(sandbox, no_io_uring_and_no_dev_shm)
 {
-	static const struct names_kind *const kinds[] = { &queue_kind, &shm_kind, &array_kind,
-							  &manager_kind };
-	struct kipc_object *a, *b;
 	struct kipc_queue *in, *out;
 	struct kipc_shm *s;
 	char buf[64];
@@ -87,13 +84,8 @@ TEST_F(sandbox, no_io_uring_and_no_dev_shm)
 		SKIP("not allowed to mount: %s", strerror(errno));
 	forbid();
 	for (int i = 0; i < 4; i++) {
-		ASSERT_EQ(0, kinds[i]->create("thing", 0, 0, &a));
-		ASSERT_EQ(0, kinds[i]->open("thing", 0, &b));
-		EXPECT_EQ(0, kinds[i]->mark(a));
-		EXPECT_EQ(0, kinds[i]->find(b));
-		kipc_object_close(a);
-		kipc_object_close(b);
-		EXPECT_EQ(0, kinds[i]->unlink("thing"));
+		names_create_and_find(names_kinds[i]);
+		EXPECT_EQ(0, names_kinds[i]->unlink("thing"));
 	}
 	/* sleeping and waking, in ppoll(2) */
 	ASSERT_EQ(0, kipc_queue_create("in", NULL, &in));
